@@ -1,0 +1,125 @@
+"""Who may do what on the broker, in one place, and the RabbitMQ definitions made of it.
+
+`python -m deploy.local.broker_permissions <folder of passwords>` prints the definitions for Compose and Kubernetes: the folder
+holds one file for each user, named like the user, as a mounted secret does.
+"""
+
+import base64
+import hashlib
+import json
+import secrets
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+VHOST = "gatehouse"
+EVENTS = "gatehouse.events"
+ADMIN = "admin"
+
+# The event types a component may publish to the exchange, as topics. The gateway publishes none.
+PUBLISHES: dict[str, list[str]] = {
+    "gateway": [],
+    "auth": ["user.*", "session.*", "export.*", "message.requested"],
+    "profile": ["profile.*", "user.erased", "export.part_ready", "message.requested"],
+    "data": ["data.*", "user.erased", "export.part_ready", "message.requested"],
+    "notify": ["device.*", "user.erased", "export.part_ready", "message.requested"],
+}
+
+# The event types a component may bind its queues to. Messages carry one-time codes: only notify reads those.
+FACTS = ["user.*", "session.*", "profile.*", "data.*", "device.*", "export.*"]
+READS: dict[str, list[str]] = {
+    "gateway": ["session.*"],
+    "auth": FACTS,
+    "profile": FACTS,
+    "data": FACTS,
+    "notify": [*FACTS, "message.requested"],
+}
+
+USERS = [ADMIN, *PUBLISHES]
+
+
+def definitions(passwords: Mapping[str, str]) -> dict[str, Any]:
+    """The document RabbitMQ loads at boot. It holds salted hashes, no password. Raise KeyError if a user has no password."""
+    components = list(PUBLISHES)
+    return {
+        "users": [
+            {
+                "name": user,
+                "password_hash": password_hash(passwords[user]),
+                "hashing_algorithm": "rabbit_password_hashing_sha256",
+                "tags": ["administrator"] if user == ADMIN else [],
+                "limits": {},
+            }
+            for user in USERS
+        ],
+        "vhosts": [{"name": VHOST}],
+        "permissions": [everything(ADMIN), *(permissions(component) for component in components)],
+        "topic_permissions": [
+            {
+                "user": component,
+                "vhost": VHOST,
+                "exchange": EVENTS,
+                "write": topics_regex(PUBLISHES[component]),
+                "read": topics_regex(READS[component]),
+            }
+            for component in components
+        ],
+        "exchanges": [
+            {
+                "name": EVENTS,
+                "vhost": VHOST,
+                "type": "topic",
+                "durable": True,
+                "auto_delete": False,
+                "internal": False,
+                "arguments": {},
+            }
+        ],
+    }
+
+
+def permissions(component: str) -> dict[str, str]:
+    """Own queues are named after the component; the exchanges, `gatehouse.*`, belong to all.
+
+    `amq.default` is the exchange that delivers by queue name: a delayed message goes back to its queue through it.
+    """
+    if component == "gateway":
+        return {
+            "user": component,
+            "vhost": VHOST,
+            "configure": r"^(gateway\.|gatehouse\.events$)",
+            "write": r"^(gateway\.|amq\.default$)",
+            "read": r"^(gateway\.|gatehouse\.events$)",
+        }
+    own = rf"{component}\.|gatehouse\."
+    return {
+        "user": component,
+        "vhost": VHOST,
+        "configure": f"^({own})",
+        "write": rf"^({own}|amq\.default$)",
+        "read": f"^({own})",
+    }
+
+
+def everything(user: str) -> dict[str, str]:
+    return {"user": user, "vhost": VHOST, "configure": ".*", "write": ".*", "read": ".*"}
+
+
+def topics_regex(topics: list[str]) -> str:
+    r"""`["user.*", "message.requested"]` becomes `^(user\.[a-z_]+|message\.requested)$`; no topics match nothing."""
+    if not topics:
+        return "^$"
+    patterns = (topic.replace(".", r"\.").replace(r"\.*", r"\.[a-z_]+") for topic in topics)
+    return f"^({'|'.join(patterns)})$"
+
+
+def password_hash(password: str) -> str:
+    """RabbitMQ's own form: base64 of a 4-byte salt and sha256(salt + password)."""
+    salt = secrets.token_bytes(4)
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    json.dump(definitions({user: (folder / user).read_text().strip() for user in USERS}), sys.stdout, indent=2)
