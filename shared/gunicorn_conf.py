@@ -1,0 +1,31 @@
+"""gunicorn's settings for every service: `gunicorn -c shared/gunicorn_conf.py "services.auth.app:create_app()"`."""
+
+import os
+import tempfile
+
+from prometheus_client import multiprocess
+
+bind = os.environ.get("BIND", "127.0.0.1:8000")
+workers = int(os.environ.get("WEB_WORKERS", "1"))
+threads = int(os.environ.get("WEB_THREADS", "8"))
+worker_class = "gthread"
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 — a heartbeat on disk can stall
+keepalive = 75  # longer than the gateway keeps an idle connection, so that the gateway is the one that closes
+graceful_timeout = 25
+timeout = 60
+max_requests_jitter = 0
+accesslog = None  # shared.app writes the access log
+errorlog = "-"
+loglevel = "warning"
+control_socket_disable = True
+forwarded_allow_ips = ""
+
+if workers > 1:
+    # Set before anything imports prometheus_client's metrics: they choose their storage when they are made.
+    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="gatehouse-metrics-"))
+
+
+def child_exit(server: object, worker: object) -> None:
+    """Forget the live gauges of a worker that ended."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        multiprocess.mark_process_dead(worker.pid)  # type: ignore[attr-defined]

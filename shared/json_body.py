@@ -1,0 +1,76 @@
+"""Strict JSON (RFC 8259) from an untrusted body: what a parser forgives and a database does not is refused here."""
+
+import json
+from typing import Any, NoReturn
+
+from shared.errors import BadRequest
+
+MAX_DEPTH = 32
+
+
+def parse(data: bytes) -> Any:
+    """Decode one JSON object or array. Raise BadRequest(malformed_json) with the reason."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _malformed(f"The body is not valid UTF-8 (byte {error.start}).") from error
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+    except RecursionError as error:
+        raise _malformed(f"The body is nested deeper than {MAX_DEPTH} levels.") from error
+    except json.JSONDecodeError as error:
+        raise _malformed(f"The body is not valid JSON: {error.msg} at byte {error.pos}.") from error
+    if not isinstance(value, dict | list):
+        raise _malformed("The body must be a JSON object.")
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH:
+        _check_depth(value)
+    if "\\u" in text:
+        _check_strings(value)
+    return value
+
+
+def _malformed(detail: str) -> BadRequest:
+    return BadRequest(detail, code="malformed_json")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise _malformed(f"{name} is not JSON.")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Two readers of a duplicated name may disagree on which one counts (RFC 8259, section 4), so neither does."""
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise _malformed("A name appears twice in one JSON object.")
+    return value
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [child for parent in level for child in _children(parent) if isinstance(child, dict | list)]
+        if not level:
+            return
+    raise _malformed(f"The body is nested deeper than {MAX_DEPTH} levels.")
+
+
+def _check_strings(value: Any) -> None:
+    """An escape can smuggle in what UTF-8 text columns cannot hold: NUL and lone surrogates."""
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            if "\x00" in item:
+                raise _malformed("A string holds the character U+0000.")
+            if any("\ud800" <= character <= "\udfff" for character in item):
+                raise _malformed("A string holds half of a surrogate pair.")
+        else:
+            stack.extend(_children(item))
+            if isinstance(item, dict):
+                stack.extend(item)
+
+
+def _children(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []

@@ -1,0 +1,154 @@
+"""PostgreSQL: a pool that waits, transactions, rows as models. SQL itself lives in each service's `store.py`."""
+
+import select
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import psycopg2
+import psycopg2.extensions
+import psycopg2.extras
+from prometheus_client import Gauge
+from psycopg2.errors import DeadlockDetected, SerializationFailure
+from psycopg2.extensions import connection as Connection
+
+from shared.errors import Unavailable
+
+M = TypeVar("M")
+Params = Mapping[str, Any]
+
+CONNECT_TIMEOUT_S = 3
+WAIT_S = 5.0
+IN_USE = Gauge("postgres_connections_in_use", "Connections held by requests or handlers", multiprocess_mode="livesum")
+
+psycopg2.extras.register_uuid()
+# A JSON column arrives as it is spelled in Python and leaves as JSON.
+psycopg2.extensions.register_adapter(dict, psycopg2.extras.Json)
+
+__all__ = ["Connection", "Database", "execute", "fetch_all", "fetch_one"]
+
+
+class Database:
+    """At most `size` connections to one database; the next caller waits up to five seconds and then gets a 503.
+
+    Connections open on first use, and a connection that the server has closed meanwhile is not handed out.
+    """
+
+    def __init__(self, url: str, *, size: int = 8, application_name: str = "gatehouse") -> None:
+        self._url, self._name = url, application_name
+        self._idle: list[Connection] = []
+        self._permits = threading.BoundedSemaphore(size)
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One transaction: committed at the end of the block, rolled back if it raises.
+
+        Raise Unavailable when the server is down or every connection stays busy. If the connection is lost during
+        COMMIT nobody knows whether it took effect: the caller's retry must be idempotent.
+        """
+        if not self._permits.acquire(timeout=WAIT_S):
+            raise Unavailable("The database is busy.", retry_after_s=1)
+        conn: Connection | None = None
+        IN_USE.inc()
+        try:
+            conn = self._take()
+            with conn:
+                yield conn
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+            if isinstance(error, SerializationFailure | DeadlockDetected):
+                raise Unavailable("Too many changed the same thing at once.", retry_after_s=1) from error
+            raise Unavailable("The database does not answer.") from error
+        finally:
+            IN_USE.dec()
+            self._give_back(conn)
+            self._permits.release()
+
+    def check(self) -> None:
+        """Raise Unavailable unless the server answers."""
+        with self.transaction() as conn, conn.cursor() as cursor:
+            cursor.execute("SELECT 1")
+
+    def connect(self) -> Connection:
+        """A connection outside the pool, for LISTEN; the caller closes it. Raise Unavailable."""
+        try:
+            return psycopg2.connect(
+                self._url,
+                connect_timeout=CONNECT_TIMEOUT_S,
+                application_name=self._name,
+                cursor_factory=psycopg2.extras.RealDictCursor,
+                keepalives_idle=15,
+                keepalives_interval=5,
+                keepalives_count=3,
+            )
+        except psycopg2.OperationalError as error:
+            raise Unavailable("The database does not answer.") from error
+
+    def close(self) -> None:
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
+
+    def _take(self) -> Connection:
+        while True:
+            with self._lock:
+                conn = self._idle.pop() if self._idle else None
+            if conn is None:
+                return self.connect()
+            if not _has_hung_up(conn):
+                return conn
+            conn.close()
+
+    def _give_back(self, conn: Connection | None) -> None:
+        if conn is None:
+            return
+        if conn.closed or conn.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_IDLE:
+            conn.close()
+            return
+        with self._lock:
+            self._idle.append(conn)
+
+
+def _has_hung_up(conn: Connection) -> bool:
+    """An idle connection has nothing to say: if its socket is readable, the server said goodbye."""
+    if conn.closed:
+        return True
+    poll = select.poll()
+    poll.register(conn.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
+    return bool(poll.poll(0))
+
+
+def fetch_one(conn: Connection, model: type[M], sql: str, params: Params | None = None) -> M | None:
+    """The first row as `model(**row)`, or None."""
+    with conn.cursor() as cursor:
+        cursor.execute(sql, params)
+        row = cursor.fetchone()
+    return model(**row) if row is not None else None
+
+
+def fetch_all(conn: Connection, model: type[M], sql: str, params: Params | None = None) -> list[M]:
+    """Every row as `model(**row)`."""
+    with conn.cursor() as cursor:
+        cursor.execute(sql, params)
+        return [model(**row) for row in cursor.fetchall()]
+
+
+def execute(conn: Connection, sql: str, params: Params | None = None) -> int:
+    """Run a statement; the number of rows it touched."""
+    with conn.cursor() as cursor:
+        cursor.execute(sql, params)
+        return int(cursor.rowcount)
+
+
+def wait_until_ready(database: Database, *, timeout_s: float) -> None:
+    """Block until the server answers; raise Unavailable after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return database.check()
+        except Unavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)

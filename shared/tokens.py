@@ -1,0 +1,182 @@
+"""Access tokens (RFC 9068, signed JWTs): their claims, and the one way in which every component verifies them."""
+
+import logging
+import threading
+import time
+from typing import Any
+from uuid import UUID
+
+import jwt
+import requests
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from shared.errors import Unauthorized, Unavailable
+
+log = logging.getLogger(__name__)
+
+TOKEN_LIFETIME_S = 600
+LEEWAY_S = 5
+MAX_TOKEN_BYTES = 8_192
+ALGORITHM_OF_CURVE = {"P-256": "ES256"}
+FORBIDDEN_HEADERS = ("crit", "jku", "jwk", "x5u", "x5c")
+
+
+class Claims(BaseModel):
+    """What a verified access token says. Times are Unix seconds; `aal` is aal1 or aal2.
+
+    `sid` names the session; a service's own token (`role: service`) has none.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    iss: str
+    aud: str
+    sub: UUID
+    sid: UUID | None = None
+    role: str = "authenticated"
+    scope: str = ""
+    aal: str = "aal1"
+    amr: list[Any] = []
+    is_anonymous: bool = False
+    iat: int
+    exp: int
+    jti: str = ""
+
+    @property
+    def user_id(self) -> UUID:
+        return self.sub
+
+    @property
+    def session_id(self) -> UUID | None:
+        return self.sid
+
+    def has_scope(self, scope: str) -> bool:
+        return scope in self.scope.split()
+
+
+def refusal(code: str, detail: str) -> Unauthorized:
+    """A 401 with the reason, as RFC 6750 section 3 wants it."""
+    challenge = f'Bearer error="invalid_token", error_description="{detail}"'
+    return Unauthorized(detail, code=code, headers={"WWW-Authenticate": challenge})
+
+
+def missing() -> Unauthorized:
+    """A 401 for a request without a token; RFC 6750 says to name no error then."""
+    return Unauthorized("This needs an access token.", code="token_missing", headers={"WWW-Authenticate": "Bearer"})
+
+
+def bearer(header: str | None) -> str:
+    """The token of an Authorization header; raise Unauthorized(token_missing) without one."""
+    scheme, _, token = (header or "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise missing()
+    return token.strip()
+
+
+class KeySet:
+    """The issuer's public keys, fetched over HTTP and kept.
+
+    Fresh for `max_age_s`; when the issuer does not answer, old keys stay good. An unknown `kid` fetches again, but at
+    most once in `cooldown_s`, so that tokens with invented kids cannot turn into load on the issuer.
+    """
+
+    def __init__(self, url: str, *, max_age_s: float = 600, cooldown_s: float = 10, timeout_s: float = 3) -> None:
+        self.url = url
+        self.max_age_s, self.cooldown_s, self.timeout_s = max_age_s, cooldown_s, timeout_s
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched_at = self._tried_at = float("-inf")
+        self._lock = threading.Lock()
+
+    def known(self, kid: str) -> jwt.PyJWK | None:
+        """The key, if it is here and fresh: no I/O."""
+        return self._keys.get(kid) if time.monotonic() - self._fetched_at < self.max_age_s else None
+
+    def get(self, kid: str) -> jwt.PyJWK:
+        """The key, fetched if need be. Raise Unauthorized(token_unknown_key), or Unavailable without any key at all."""
+        key = self.known(kid)
+        if key is None:
+            self.refresh()
+            key = self._keys.get(kid)
+        if key is None:
+            raise refusal("token_unknown_key", "The token was signed with a key that is not known.")
+        return key
+
+    def refresh(self, *, force: bool = False) -> None:
+        """Fetch once for all waiting threads, unless it was tried within the cooldown."""
+        with self._lock:
+            if not force and time.monotonic() - self._tried_at < self.cooldown_s and self._keys:
+                return
+            self._tried_at = time.monotonic()
+            try:
+                self._keys = self._fetch()
+                self._fetched_at = time.monotonic()
+            except (requests.RequestException, ValueError, KeyError, jwt.PyJWTError) as error:
+                if not self._keys:
+                    raise Unavailable("The keys that verify tokens cannot be fetched now.") from error
+                self._fetched_at = time.monotonic() - self.max_age_s + self.cooldown_s
+                log.warning("kept old keys: the issuer did not answer", extra={"jwks_url": self.url}, exc_info=error)
+
+    def _fetch(self) -> dict[str, jwt.PyJWK]:
+        response = requests.get(self.url, timeout=self.timeout_s, allow_redirects=False)
+        response.raise_for_status()
+        keys = {}
+        for jwk in response.json()["keys"]:
+            algorithm = ALGORITHM_OF_CURVE.get(jwk.get("crv", ""))
+            if jwk.get("kty") == "EC" and algorithm and jwk.get("use", "sig") == "sig" and jwk.get("kid"):
+                keys[jwk["kid"]] = jwt.PyJWK(jwk, algorithm)
+        return keys
+
+
+class Verifier:
+    """Verifies access tokens of one issuer: ES256 only, `kid` required, key and algorithm pinned to each other."""
+
+    def __init__(self, jwks_url: str, issuer: str, audience: str) -> None:
+        self.keys = KeySet(jwks_url)
+        self.issuer, self.audience = issuer, audience
+
+    def verify(self, token: str) -> Claims:
+        """The claims. Raise Unauthorized with a reason code, or Unavailable when no key could ever be fetched."""
+        return self.check(token, self.keys.get(self.kid(token)))
+
+    def kid(self, token: str) -> str:
+        """The `kid` of a token whose header is acceptable (RFC 8725); nothing is verified yet."""
+        if len(token) > MAX_TOKEN_BYTES:
+            raise refusal("token_malformed", "The token is too long.")
+        try:
+            header = jwt.get_unverified_header(token)
+        except (jwt.PyJWTError, ValueError, RecursionError) as error:
+            raise refusal("token_malformed", "The token is not a JWT.") from error
+        if header.get("alg") not in ALGORITHM_OF_CURVE.values():
+            raise refusal("token_algorithm", "The token's algorithm is not accepted.")
+        if any(name in header for name in FORBIDDEN_HEADERS):
+            raise refusal("token_header", "The token's header names something that is not accepted.")
+        kid = header.get("kid")
+        if not isinstance(kid, str) or not kid:
+            raise refusal("token_unknown_key", "The token does not name its key.")
+        return kid
+
+    def check(self, token: str, key: jwt.PyJWK) -> Claims:
+        """Signature and claims against this key: no I/O."""
+        try:
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[key.algorithm_name],
+                issuer=self.issuer,
+                audience=self.audience,
+                leeway=LEEWAY_S,
+                options={"require": ["iss", "aud", "sub", "exp", "iat"]},
+            )
+            return Claims.model_validate(claims)
+        except jwt.ExpiredSignatureError as error:
+            raise refusal("token_expired", "The token has expired.") from error
+        except (jwt.ImmatureSignatureError, jwt.InvalidIssuedAtError) as error:
+            raise refusal("token_not_yet_valid", "The token is not valid yet.") from error
+        except jwt.InvalidIssuerError as error:
+            raise refusal("token_issuer", "The token is from another issuer.") from error
+        except jwt.InvalidAudienceError as error:
+            raise refusal("token_audience", "The token is for another audience.") from error
+        except jwt.InvalidSignatureError as error:
+            raise refusal("token_signature", "The token's signature is wrong.") from error
+        except (jwt.PyJWTError, ValidationError, ValueError, RecursionError) as error:
+            raise refusal("token_malformed", "The token's claims are not acceptable.") from error
