@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, current_app, g, request
+from flask import Response, current_app, g, request
 from flask_openapi3 import Info, OpenAPI
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
@@ -41,7 +41,7 @@ def create_app(
     title: str,
     blueprints: Sequence[Blueprint],
     ready: ReadyChecks,
-) -> Flask:
+) -> OpenAPI:
     """Wire a service. `ready` maps a dependency's name to a callable that raises when it does not answer."""
     logs.configure(component, settings.log_level)
     app = OpenAPI(

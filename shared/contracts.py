@@ -1,4 +1,4 @@
-"""Events between services: CloudEvents 1.0 in JSON. Fields are only ever added; readers ignore what they do not know."""
+"""Events between services: CloudEvents 1.0 in JSON. Fields are only ever added; readers ignore unknown ones."""
 
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, Self

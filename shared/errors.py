@@ -19,7 +19,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class FieldError(BaseModel):
-    """One wrong place: `pointer` into the body (RFC 6901), or the name of a query or path `parameter`, or a `header`."""
+    """One wrong place: a `pointer` into the body (RFC 6901), a query or path `parameter`, or a `header`."""
 
     detail: str
     pointer: str | None = Field(None, examples=["#/email"])

@@ -1,4 +1,4 @@
-"""JSON logs on stdout, one object a line, with request and trace id. Secrets do not get this far; this is the last net."""
+"""JSON logs on stdout, one object a line, with request and trace id. The redaction here is the last net."""
 
 import json
 import logging
@@ -56,5 +56,7 @@ def configure(component: str, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    logging.getLogger("pika").setLevel("CRITICAL")  # it logs a stack trace for every refused connection; we log one line
+    logging.getLogger("pika").setLevel(
+        "CRITICAL"
+    )  # it logs a stack trace for every refused connection; we log one line
     logging.getLogger("urllib3").setLevel("WARNING")

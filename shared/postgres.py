@@ -23,7 +23,7 @@ CONNECT_TIMEOUT_S = 3
 WAIT_S = 5.0
 IN_USE = Gauge("postgres_connections_in_use", "Connections held by requests or handlers", multiprocess_mode="livesum")
 
-psycopg2.extras.register_uuid()
+psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
 # A JSON column arrives as it is spelled in Python and leaves as JSON.
 psycopg2.extensions.register_adapter(dict, psycopg2.extras.Json)
 
@@ -124,7 +124,7 @@ def fetch_one(conn: Connection, model: type[M], sql: str, params: Params | None 
     """The first row as `model(**row)`, or None."""
     with conn.cursor() as cursor:
         cursor.execute(sql, params)
-        row = cursor.fetchone()
+        row: Any = cursor.fetchone()
     return model(**row) if row is not None else None
 
 
@@ -132,7 +132,8 @@ def fetch_all(conn: Connection, model: type[M], sql: str, params: Params | None 
     """Every row as `model(**row)`."""
     with conn.cursor() as cursor:
         cursor.execute(sql, params)
-        return [model(**row) for row in cursor.fetchall()]
+        rows: list[Any] = cursor.fetchall()
+    return [model(**row) for row in rows]
 
 
 def execute(conn: Connection, sql: str, params: Params | None = None) -> int:

@@ -51,10 +51,16 @@ class _Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @classmethod
-    @cache
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Cached: flask-openapi3 asks for it on every request with a query, and making it costs more than the query."""
-        return super().model_json_schema(*args, **kwargs)
+        if args or kwargs:
+            return super().model_json_schema(*args, **kwargs)
+        return _schema(cls)
+
+
+@cache
+def _schema(model: type[_Parameters]) -> dict[str, Any]:
+    return super(_Parameters, model).model_json_schema()
 
 
 class Query(_Parameters):

@@ -38,7 +38,7 @@ def load(settings_class: type[S]) -> S:
     """Read the settings or end the process with status 2 and one line for each wrong name (values are never shown)."""
     secrets_dir = os.environ.get("SECRETS_DIR")
     try:
-        return settings_class(_secrets_dir=secrets_dir)  # type: ignore[call-arg]
+        return settings_class(_secrets_dir=secrets_dir)
     except ValidationError as error:
         lines = [f"  {_name(e['loc'])}: {e['msg']}" for e in error.errors(include_input=False, include_url=False)]
         sys.stderr.write(f"{len(lines)} setting(s) are wrong:\n" + "\n".join(lines) + "\n")

@@ -1,0 +1,81 @@
+"""Fixtures for all: servers start when a test first asks for one, so `make test SERVICE=auth` starts only PostgreSQL."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from deploy.local.mongo import Mongo
+from deploy.local.postgres import Postgres
+from deploy.local.rabbitmq import RabbitMQ
+from tests.support import servers as test_servers
+from tests.support.broker import Broker
+from tests.support.databases import Databases
+from tests.support.issuer import Issuer
+from tests.support.people import Person
+from tests.support.servers import Servers
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    started = test_servers.from_environment()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(servers: Servers) -> Postgres:
+    return servers.postgres
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(servers: Servers) -> RabbitMQ:
+    return servers.rabbitmq
+
+
+@pytest.fixture(scope="session")
+def mongo(servers: Servers) -> Mongo:
+    return servers.mongo
+
+
+@pytest.fixture(scope="session")
+def databases(postgres: Postgres) -> Databases:
+    return Databases(postgres)
+
+
+@pytest.fixture
+def fresh_database(databases: Databases) -> Iterator[Callable[[str], str]]:
+    """`fresh_database("auth")` is the URL of an empty database with auth's schema, owned by auth's role."""
+    urls: list[str] = []
+
+    def make(service: str) -> str:
+        urls.append(databases.fresh(service))
+        return urls[-1]
+
+    yield make
+    for url in urls:
+        databases.drop(url)
+
+
+@pytest.fixture
+def broker(rabbitmq: RabbitMQ) -> Iterator[Broker]:
+    """A virtual host for this test alone."""
+    made = Broker(rabbitmq)
+    yield made
+    made.remove()
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Iterator[Issuer]:
+    made = Issuer()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def alice(issuer: Issuer) -> Person:
+    return Person("alice", issuer)
+
+
+@pytest.fixture
+def mallory(issuer: Issuer) -> Person:
+    return Person("mallory", issuer)

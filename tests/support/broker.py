@@ -1,0 +1,42 @@
+"""A virtual host of its own for each test that needs the broker, with every component's user and permissions in it."""
+
+import secrets
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from deploy.local import broker_permissions
+from deploy.local.rabbitmq import RabbitMQ
+
+
+class Broker:
+    """`url("auth")` is auth's way in; `depth("notify.dead")` counts what waits."""
+
+    def __init__(self, rabbitmq: RabbitMQ) -> None:
+        self.rabbitmq = rabbitmq
+        self.vhost = f"t{secrets.token_hex(4)}"
+        self._session = requests.Session()
+        self._session.auth = (broker_permissions.ADMIN, rabbitmq.passwords[broker_permissions.ADMIN])
+        self._api("PUT", f"vhosts/{self.vhost}")
+        document = broker_permissions.definitions(rabbitmq.passwords)
+        for permission in document["permissions"]:
+            self._api("PUT", f"permissions/{self.vhost}/{permission['user']}", permission)
+        for permission in document["topic_permissions"]:
+            self._api("PUT", f"topic-permissions/{self.vhost}/{permission['user']}", permission)
+
+    def url(self, user: str = broker_permissions.ADMIN) -> str:
+        return self.rabbitmq.url(user, self.vhost)
+
+    def depth(self, queue: str) -> int:
+        """Messages in the queue, ready and unacknowledged, as the management API last counted them."""
+        answer = self._session.get(f"{self.rabbitmq.management_url}/api/queues/{self.vhost}/{quote(queue, safe='')}")
+        return int(answer.json().get("messages", 0)) if answer.ok else 0
+
+    def remove(self) -> None:
+        self._api("DELETE", f"vhosts/{self.vhost}")
+        self._session.close()
+
+    def _api(self, method: str, path: str, body: Any = None) -> None:
+        url = f"{self.rabbitmq.management_url}/api/{path}"
+        self._session.request(method, url, json=body or {}, timeout=10).raise_for_status()
