@@ -18,7 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
@@ -29,7 +29,9 @@ from pydantic import ValidationError
 from shared import logs, topology, trace
 from shared.contracts import Envelope, Event
 from shared.errors import Unavailable
-from shared.inbox import Inbox
+
+if TYPE_CHECKING:  # its PostgreSQL half needs psycopg2, which a service on another store does not ship
+    from shared.inbox import Inbox
 
 log = logging.getLogger(__name__)
 E = TypeVar("E", bound=Event)
@@ -51,7 +53,7 @@ class Consumer:
     """The queues of one service and the handlers behind them. `run` may go in several threads."""
 
     def __init__(
-        self, service: str, amqp_url: str, inbox: Inbox, *, delays_s: Sequence[int] = topology.DELAYS_S
+        self, service: str, amqp_url: str, inbox: "Inbox", *, delays_s: Sequence[int] = topology.DELAYS_S
     ) -> None:
         self.service, self.delays_s = service, tuple(delays_s)
         self._inbox = inbox

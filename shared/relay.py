@@ -1,0 +1,65 @@
+"""The relay: brings what an outbox holds to the broker. Which store holds it does not matter here."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from prometheus_client import Counter, Gauge
+
+from shared.contracts import Envelope
+from shared.errors import Unavailable
+from shared.publisher import Message, Publisher
+
+log = logging.getLogger(__name__)
+
+BATCH = 200
+POLL_S = 5.0
+RELAYED = Counter("outbox_relayed", "Events brought to the broker")
+LAG = Gauge("outbox_lag_seconds", "Age of the oldest event that is not at the broker yet", multiprocess_mode="max")
+
+
+class Source(Protocol):
+    """A store that holds an outbox."""
+
+    def batch(self, limit: int) -> AbstractContextManager[Sequence[Envelope]]:
+        """The oldest events; forgotten when the block ends well, kept when it raises."""
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when something may have been added, or after `timeout_s`."""
+
+    def lag_s(self) -> float:
+        """Age of the oldest event, seconds; 0 without any."""
+
+
+class Relay:
+    """Moves events from an outbox to the broker, in order, until it is told to stop."""
+
+    def __init__(self, source: Source, publisher: Publisher) -> None:
+        self._source, self._publisher = source, publisher
+
+    def run(self, stop: threading.Event) -> None:
+        """Loop until `stop`; while the store or the broker is down it waits, and nothing is lost."""
+        pause_s = 0.1
+        while not stop.is_set():
+            try:
+                while not stop.is_set() and self.relay_batch():
+                    pass
+                LAG.set(self._source.lag_s())
+                pause_s = 0.1
+            except Unavailable as error:
+                log.warning("the outbox waits: %s", error.detail)
+                stop.wait(pause_s)
+                pause_s = min(pause_s * 2, 5.0)
+                continue
+            if not stop.is_set():
+                self._source.wait(POLL_S)
+        self._publisher.close()
+
+    def relay_batch(self, limit: int = BATCH) -> int:
+        """Bring one batch to the broker; the number of events. Raise Unavailable, with every event kept."""
+        with self._source.batch(limit) as envelopes:
+            self._publisher.publish([Message.of(envelope) for envelope in envelopes])
+        RELAYED.inc(len(envelopes))
+        return len(envelopes)
