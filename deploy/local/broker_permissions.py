@@ -1,7 +1,7 @@
 """Who may do what on the broker, in one place, and the RabbitMQ definitions made of it.
 
-`python -m deploy.local.broker_permissions <folder of passwords>` prints the definitions for Compose and Kubernetes: the folder
-holds one file for each user, named like the user, as a mounted secret does.
+`python -m deploy.local.broker_permissions <folder of passwords>` prints the definitions for Compose and Kubernetes:
+the folder holds one file for each user, named like the user, as a mounted secret does.
 """
 
 import base64
@@ -40,7 +40,7 @@ USERS = [ADMIN, *PUBLISHES]
 
 
 def definitions(passwords: Mapping[str, str]) -> dict[str, Any]:
-    """The document RabbitMQ loads at boot. It holds salted hashes, no password. Raise KeyError if a user has no password."""
+    """The document RabbitMQ loads at boot, with salted hashes. Raise KeyError if a user has no password."""
     components = list(PUBLISHES)
     return {
         "users": [

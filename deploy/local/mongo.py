@@ -46,9 +46,7 @@ class Mongo(Server):
     def probe(self) -> None:
         """Ready means: it accepts writes. A new `mongod` is made a replica set of one on the way."""
         try:
-            with pymongo.MongoClient(
-                HOST, self.port, directConnection=True, serverSelectionTimeoutMS=2000
-            ) as client:
+            with pymongo.MongoClient(HOST, self.port, directConnection=True, serverSelectionTimeoutMS=2000) as client:
                 hello: dict[str, Any] = client.admin.command("hello")
                 if hello.get("isreplicaset"):
                     member = {"_id": 0, "host": f"{HOST}:{self.port}"}

