@@ -60,7 +60,7 @@ class Apns:
                 return _fault_answer(fault, apns_id)
             await asyncio.sleep(fault.delay_s)
         elif fault.kind in ("goaway", "reset"):
-            self._arrivals.add(_arrival(request, None, outcome="refused", status=0, reason=fault.kind))
+            self._arrivals.add(_arrival(request, payload, outcome="refused", status=0, reason=fault.kind))
             return _fault_answer(fault, apns_id)
         else:
             return self._refuse(request, _fault_refusal(fault), apns_id)
@@ -76,7 +76,7 @@ class Apns:
         self, request: PushRequest, refused: Refused, apns_id: str, *, is_authenticated: bool = True
     ) -> PushAnswer:
         outcome = {"outcome": "refused", "status": refused.status, "reason": refused.reason}
-        self._arrivals.add(_arrival(request, None, **outcome))
+        self._arrivals.add(_arrival(request, _readable(request.body), **outcome))
         return _refusal_answer(refused, apns_id, is_authenticated=is_authenticated)
 
 
@@ -88,6 +88,13 @@ def _payload(body: bytes) -> dict[str, Any]:
     if not isinstance(payload, dict):
         raise Refused("BadPayload")
     return payload
+
+
+def _readable(body: bytes) -> dict[str, Any] | None:
+    try:
+        return _payload(body)
+    except Refused:
+        return None
 
 
 def _arrival(request: PushRequest, payload: dict[str, Any] | None, **outcome: Any) -> Arrival:

@@ -42,6 +42,7 @@ class Control:
             ("GET", "/", self.page),
             ("GET", "/page.css", self.style),
             ("GET", "/page.js", self.script),
+            ("GET", "/icon.svg", self.icon),
             ("GET", "/messages/{id}/html", self.mail_html),
             ("GET", "/api/messages", self.list_messages),
             ("DELETE", "/api/messages", self.delete_messages),
@@ -64,6 +65,9 @@ class Control:
 
     async def script(self, request: Request) -> Response:
         return _file("page.js", "text/javascript; charset=utf-8")
+
+    async def icon(self, request: Request) -> Response:
+        return _file("icon.svg", "image/svg+xml")
 
     async def mail_html(self, request: Request) -> Response:
         """The HTML part as its author wrote it, in a document that may do nothing: no script, no network, no origin."""

@@ -78,7 +78,7 @@ class Mailroom:
     def _refuse(self, envelope: Envelope, address: str, reason: str, status: int) -> None:
         headers = {"mail from": envelope.mail_from or ""}
         self._arrivals.add(
-            Arrival("smtp", address, headers, b"", "", outcome="refused", status=status, reason=reason, title=reason)
+            Arrival("smtp", address, headers, b"", "", outcome="refused", status=status, reason=reason)
         )
 
 
