@@ -1,0 +1,49 @@
+"""`python -m gateway serve | check [routes.yaml]`."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from gateway import routes
+from gateway.config import ROUTES_FILE
+
+
+def main() -> int:
+    """Run one verb; the exit status is 0, or 1 if a checked table has mistakes."""
+    parser = argparse.ArgumentParser(prog="python -m gateway")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("serve", help="run the gateway with gunicorn; its settings come from the environment")
+    check = verbs.add_parser("check", help="print the effective route table, or every mistake in it")
+    check.add_argument("file", nargs="?", type=Path, default=ROUTES_FILE)
+    arguments = parser.parse_args()
+    if arguments.verb == "check":
+        return check_routes(arguments.file)
+    command = ["gunicorn", "-c", "shared/gunicorn_conf.py", "-k", "gateway.worker.ProxyWorker", "gateway.app:create_app()"]
+    os.execv(sys.executable, [sys.executable, "-m", *command])  # noqa: S606 - becomes gunicorn, with our own arguments
+    return 0
+
+
+def check_routes(path: Path) -> int:
+    """Print the table a gateway would use."""
+    try:
+        routes_file = routes.read(path)
+    except routes.Mistakes as mistakes:
+        print(f"{path}: {len(mistakes.lines)} mistake(s)\n  " + "\n  ".join(mistakes.lines), file=sys.stderr)
+        return 1
+    rows = [("METHODS", "ROUTE", "UPSTREAM", "ACCESS", "CONNECT/FIRST/IDLE S", "MAX BODY")]
+    for route in routes_file.table().routes:
+        scopes = [" all:" + ",".join(sorted(route.scopes_all))] if route.scopes_all else []
+        scopes += [" any:" + ",".join(sorted(route.scopes_any))] if route.scopes_any else []
+        target = f"{route.upstream}" + (f" {route.upstream_path.decode()}" if route.upstream_path else "")
+        times = f"{route.connect_s:g}/{route.first_byte_s:g}/{route.idle_s:g}"
+        methods = ",".join(sorted(method.decode() for method in route.methods))
+        rows.append((methods, route.template, target, route.access + "".join(scopes), times, str(route.max_body_bytes)))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

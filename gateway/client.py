@@ -1,0 +1,242 @@
+"""A client's connection: parsed by llhttp, one exchange at a time, pipelined requests answered in order."""
+
+import asyncio
+from collections import deque
+from math import inf
+from typing import TYPE_CHECKING, cast
+
+import httptools
+
+from gateway.exchange import Exchange
+from gateway.problems import HeadersTooLarge, RequestTimeout, TargetTooLong, malformed
+from gateway.request import Request
+from shared.errors import Problem
+
+if TYPE_CHECKING:
+    from gateway.gate import Gate
+
+LINGER_S = 2.0
+
+
+class ClientConnection(asyncio.Protocol):
+    """Reads requests; each becomes an exchange when its turn comes.
+
+    `deadline` is looked at by the gate a few times a second: cheaper than a timer for each request.
+    """
+
+    def __init__(self, gate: "Gate") -> None:
+        self.gate = gate
+        self.transport: asyncio.Transport
+        self.parser = httptools.HttpRequestParser(self)
+        self.address = b"unknown"
+        self.incoming: Request | None = None
+        self.is_in_head = False
+        self.head_bytes = 0
+        self.exchange: Exchange | None = None
+        self.queue: deque[Request] = deque()
+        self.deadline = inf
+        self.is_lingering = False
+        self.is_read_paused = False
+        self.is_write_paused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        if isinstance(peer, tuple):
+            self.address = str(peer[0]).encode()
+        self.gate.clients.add(self)
+        self.set_deadline(self.gate.settings.header_timeout_s)
+
+    def set_deadline(self, seconds: float) -> None:
+        """Something must happen within this time."""
+        self.deadline = self.gate.loop.time() + seconds
+
+    def data_received(self, data: bytes) -> None:
+        if self.is_lingering:
+            return
+        self.head_bytes = self.head_bytes + len(data) if self.is_in_head else len(data)
+        started_earlier = self.is_in_head
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._after_refused_upgrade(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError as error:
+            self._refuse_malformed(error)
+        if self.is_in_head and started_earlier and self.head_bytes > self.gate.settings.max_header_bytes:
+            self._refuse(HeadersTooLarge("The request's header fields are too large."))
+        if self.exchange is not None:
+            self.exchange.flush_request()
+            if self.queue:
+                self.pause_reading()
+
+    def _after_refused_upgrade(self, rest: bytes) -> None:
+        """llhttp stops after a request to upgrade; it was served as if it had not asked, and more may follow."""
+        if self.exchange is not None:
+            self.exchange.flush_request()
+        if rest and not self.is_lingering:
+            self.data_received(rest)
+
+    def _refuse_malformed(self, error: httptools.HttpParserError) -> None:
+        cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
+        if cause is not None and not isinstance(cause, Problem):
+            self.gate.report(cause)
+        self._refuse(cause if isinstance(cause, Problem) else malformed(f"The request is not HTTP/1.1: {error}."))
+
+    def _refuse(self, problem: Problem) -> None:
+        """Refuse what is coming in, after everything before it has been answered, and read no more."""
+        request, self.incoming = self.incoming or Request(b""), None
+        self.is_in_head = False
+        self.pause_reading()
+        if request.exchange is not None:
+            if not request.exchange.is_over:
+                request.exchange.closes = True
+                request.exchange.refuse(problem)
+        elif not self.is_lingering and not self.transport.is_closing():
+            request.problem = problem
+            request.keep_alive = False
+            self.queue.append(request)
+            self._advance()
+
+    # What httptools calls, in this order.
+
+    def on_url(self, url: bytes) -> None:
+        if self.incoming is None:
+            self.incoming = Request(url)
+            self.is_in_head = True
+            if self.exchange is None:
+                self.set_deadline(self.gate.settings.header_timeout_s)
+        else:
+            self.incoming.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.is_in_head and self.incoming is not None:  # else a trailer, which is dropped
+            self.incoming.add_field(name, value)
+
+    def on_headers_complete(self) -> None:
+        request = self.incoming
+        if request is None:
+            return
+        self.is_in_head = False
+        request.method = self.parser.get_method()
+        request.keep_alive = self.parser.should_keep_alive()
+        if not request.keep_alive or request.connection is not None:
+            version = self.parser.get_http_version()
+            request.is_http_10 = version == "1.0"
+            if version not in ("1.0", "1.1"):
+                request.refuse(malformed("Only HTTP/1.1 and HTTP/1.0 are spoken here."))
+        self._judge_size(request)
+        request.judge_head()
+        if self.exchange is None and not self.queue:
+            if not self.is_lingering:
+                self.exchange = request.exchange = Exchange(self, request)
+                self.exchange.start()
+        else:
+            self.queue.append(request)
+
+    def _judge_size(self, request: Request) -> None:
+        settings = self.gate.settings
+        if len(request.target) > settings.max_target_bytes:
+            request.refuse(TargetTooLong("The request target is too long."))
+        if self.head_bytes > settings.max_header_bytes:
+            size = len(request.target) + sum(map(len, request.fields)) + len(request.authorization or b"")
+            if size > settings.max_header_bytes:
+                request.refuse(HeadersTooLarge("The request's header fields are too large."))
+
+    def on_body(self, chunk: bytes) -> None:
+        request = self.incoming
+        if request is None:
+            return
+        if request.exchange is not None:
+            request.exchange.send_body(chunk)
+        else:
+            request.body.append(chunk)
+            request.body_bytes += len(chunk)
+
+    def on_message_complete(self) -> None:
+        request, self.incoming = self.incoming, None
+        if request is not None:
+            request.is_complete = True
+            if request.exchange is not None:
+                request.exchange.end_body()
+
+    # One exchange after the other.
+
+    def exchange_over(self, exchange: Exchange) -> None:
+        """The exchange has been answered, or cannot be: go on with the next, or part."""
+        self.exchange = None
+        if self.transport.is_closing():
+            self.queue.clear()
+        elif exchange.closes:
+            self._part(exchange.request)
+        elif not self.queue:
+            self.set_deadline(self.gate.settings.keepalive_s)
+            self.resume_reading()
+        else:
+            self.gate.loop.call_soon(self._advance)
+
+    def _advance(self) -> None:
+        if self.exchange is None and self.queue and not self.transport.is_closing():
+            request = self.queue.popleft()
+            self.exchange = request.exchange = Exchange(self, request)
+            if not self.queue:
+                self.resume_reading()
+            self.exchange.start()
+            if self.exchange is not None:
+                self.exchange.flush_request()
+
+    def _part(self, request: Request) -> None:
+        """Close; but if the client may still be sending, read on a while, lest a reset destroys the answer on its way."""
+        self.queue.clear()
+        if request.is_complete and self.incoming is None:
+            self.transport.close()
+            return
+        self.is_lingering = True
+        self.set_deadline(LINGER_S)
+        self.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def stop(self) -> None:
+        """The worker ends: an idle connection is closed; others are, after their answer."""
+        if self.exchange is None and self.incoming is None:
+            self.transport.close()
+
+    # The connection itself.
+
+    def deadline_passed(self) -> None:
+        """Too slow: a head gets 408, an idle connection is closed, an exchange decides itself."""
+        self.deadline = inf
+        if self.exchange is not None:
+            self.exchange.deadline_passed()
+        elif self.is_lingering:
+            self.transport.abort()
+        elif self.incoming is not None:
+            self._refuse(RequestTimeout("The request's head did not come in time."))
+        else:
+            self.transport.close()
+
+    def pause_reading(self) -> None:
+        self.is_read_paused = True
+        self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self.is_read_paused and not self.queue:
+            self.is_read_paused = False
+            self.transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        self.is_write_paused = True
+        if self.exchange is not None and self.exchange.upstream is not None:
+            self.exchange.upstream.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.is_write_paused = False
+        if self.exchange is not None and self.exchange.upstream is not None:
+            self.exchange.upstream.transport.resume_reading()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.gate.clients.discard(self)
+        self.queue.clear()
+        if self.exchange is not None:
+            self.exchange.client_left()

@@ -1,0 +1,48 @@
+"""Settings of the gateway, read once from the environment."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from shared.settings import Settings
+
+ROUTES_FILE = Path(__file__).with_name("routes.yaml")
+
+
+class GatewaySettings(Settings):
+    """What the gateway reads besides `shared.settings.Settings`. Times are seconds, sizes are bytes."""
+
+    auth_url: str = Field(description="base URL of the auth service, http://host:port")
+    profile_url: str = Field(description="base URL of the profile service, http://host:port")
+    data_url: str = Field(description="base URL of the data service, http://host:port")
+    notify_url: str = Field(description="base URL of the notify service, http://host:port")
+    routes_file: Path = Field(ROUTES_FILE, description="the route table")
+
+    trusted_hops: int = Field(0, ge=0, le=8, description="proxies in front whose X-Forwarded-* are believed")
+    cors_origins: str = Field("", description="origins a browser may call from, separated by commas")
+
+    header_timeout_s: float = Field(10, gt=0, description="time a client has for a request's head")
+    keepalive_s: float = Field(75, gt=0, description="how long an idle client connection is kept")
+    max_header_bytes: int = Field(32_768, ge=1024, description="largest request head (431 above)")
+    max_target_bytes: int = Field(8_192, ge=256, description="longest request target (414 above)")
+
+    upstream_keepalive_s: float = Field(30, gt=0, description="idle upstream connections are closed after this time")
+    upstream_connections: int = Field(512, ge=1, description="most connections to one upstream, for each worker")
+
+    token_cache_size: int = Field(20_000, ge=2, description="verified tokens kept, for each worker")
+    jwks_refresh_s: float = Field(300, gt=0, description="how often the public keys are fetched again")
+    revocations_wait_s: float = Field(2, ge=0, description="how long a new worker waits to catch up before it accepts")
+
+    @property
+    def allowed_origins(self) -> frozenset[bytes]:
+        return frozenset(origin.strip().encode() for origin in self.cors_origins.split(",") if origin.strip())
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The names a route table may refer to, as `${AUTH_URL}`."""
+        return {
+            "AUTH_URL": self.auth_url,
+            "PROFILE_URL": self.profile_url,
+            "DATA_URL": self.data_url,
+            "NOTIFY_URL": self.notify_url,
+        }

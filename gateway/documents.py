@@ -1,0 +1,130 @@
+"""What the gateway tells about the services behind it: their health, their OpenAPI documents, the public keys."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import requests
+
+from gateway.routes import RoutesFile
+from shared.errors import Unavailable
+
+HEALTH_TIMEOUT_S = 2.0
+HEALTH_FRESH_S = 1.0
+DOCUMENT_TIMEOUT_S = 3.0
+DOCUMENT_FRESH_S = 30.0
+JWKS_FRESH_S = 60.0
+
+
+class Cached:
+    """A value made at most once in `fresh_s`; the last good one stays when making it fails."""
+
+    def __init__(self, make: Callable[[], Any], fresh_s: float) -> None:
+        self._make = make
+        self._fresh_s = fresh_s
+        self._lock = threading.Lock()
+        self._value: Any = None
+        self._made_at = float("-inf")
+
+    def get(self) -> Any:
+        """The value, or None if it could never be made."""
+        with self._lock:
+            if time.monotonic() - self._made_at >= self._fresh_s:
+                self._made_at = time.monotonic()
+                try:
+                    self._value = self._make()
+                except (requests.RequestException, ValueError, KeyError, TypeError):
+                    self._made_at -= self._fresh_s * 0.9
+            return self._value
+
+
+def _fetch(url: str, timeout_s: float) -> Any:
+    response = requests.get(url, timeout=timeout_s, allow_redirects=False)
+    response.raise_for_status()
+    return response.json()
+
+
+class Documents:
+    """Fetches in threads; nothing here is on the data path."""
+
+    def __init__(self, routes_file: RoutesFile, jwks_url: str) -> None:
+        self._upstreams = routes_file.upstreams
+        self._openapi = {
+            name: Cached(lambda url=f"{entry.url}{entry.openapi}": _fetch(url, DOCUMENT_TIMEOUT_S), DOCUMENT_FRESH_S)
+            for name, entry in routes_file.upstreams.items()
+            if entry.openapi
+        }
+        self._jwks = Cached(lambda: _fetch(jwks_url, DOCUMENT_TIMEOUT_S), JWKS_FRESH_S)
+        self._health = Cached(self._ask_all, HEALTH_FRESH_S)
+
+    def status(self) -> dict[str, Any]:
+        """Every service's health; one that is down makes this `degraded`, not the gateway unready."""
+        services: dict[str, Any] = self._health.get()
+        is_well = all(service["is_ready"] for service in services.values())
+        return {"status": "ok" if is_well else "degraded", "services": services}
+
+    def _ask_all(self) -> dict[str, Any]:
+        asked = [(name, f"{entry.url}{entry.health}") for name, entry in self._upstreams.items() if entry.health]
+        with ThreadPoolExecutor(max_workers=max(1, len(asked))) as threads:
+            answers = threads.map(_ask, [url for _, url in asked])
+            return {name: answer for (name, _), answer in zip(asked, answers, strict=True)}
+
+    def openapi(self) -> dict[str, Any]:
+        """One OpenAPI 3.1 document of all services; a service that is down keeps the document it had last."""
+        with ThreadPoolExecutor(max_workers=max(1, len(self._openapi))) as threads:
+            found = dict(zip(self._openapi, threads.map(Cached.get, self._openapi.values()), strict=True))
+        return merge({name: document for name, document in found.items() if document is not None})
+
+    def jwks(self) -> dict[str, Any]:
+        """The issuer's public keys, also while it is down."""
+        keys = self._jwks.get()
+        if keys is None:
+            raise Unavailable("The public keys cannot be fetched now.")
+        return dict(keys)
+
+
+def _ask(url: str) -> dict[str, Any]:
+    started = time.perf_counter()
+    try:
+        status = requests.get(url, timeout=HEALTH_TIMEOUT_S, allow_redirects=False).status_code
+        detail = "ready" if status == 200 else f"answered {status}"
+    except requests.Timeout:
+        status, detail = 0, "did not answer in time"
+    except requests.RequestException:
+        status, detail = 0, "cannot be reached"
+    return {"is_ready": status == 200, "detail": detail, "duration_ms": round((time.perf_counter() - started) * 1000, 1)}
+
+
+def merge(documents: dict[str, Any]) -> dict[str, Any]:
+    """Paths side by side; every component is renamed to `<service>_<name>`, since two services may use one name."""
+    merged: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {"title": "Gatehouse", "version": "1"},
+        "tags": [{"name": name} for name in documents],
+        "paths": {},
+        "components": {},
+    }
+    for service, document in documents.items():
+        for path, item in document.get("paths", {}).items():
+            merged["paths"].setdefault(path, _renamed(item, service))
+        for kind, components in document.get("components", {}).items():
+            into = merged["components"].setdefault(kind, {})
+            for name, component in components.items():
+                into[name if kind == "securitySchemes" else f"{service}_{name}"] = _renamed(component, service)
+    return merged
+
+
+def _renamed(node: Any, service: str) -> Any:
+    """The node with every reference into the components pointing at the renamed ones."""
+    if isinstance(node, list):
+        return [_renamed(item, service) for item in node]
+    if not isinstance(node, dict):
+        return node
+    renamed = {key: _renamed(value, service) for key, value in node.items()}
+    reference = renamed.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#/components/"):
+        kind, name = reference.removeprefix("#/components/").split("/", 1)
+        renamed["$ref"] = f"#/components/{kind}/{service}_{name}"
+    return renamed

@@ -1,0 +1,65 @@
+"""The head of the request that goes to the upstream."""
+
+import random
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.exchange import Exchange
+    from gateway.request import Request
+
+_TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
+_random_bits = random.getrandbits
+
+
+def is_request_id(value: bytes) -> bool:
+    """True if a client's request id may be carried on and logged."""
+    return _REQUEST_ID.fullmatch(value) is not None
+
+
+def continue_trace(header: bytes | None) -> bytes:
+    """Our own span's traceparent (W3C): the client's trace with a new span id, or a new trace."""
+    span = b"%016x" % (_random_bits(64) or 1)
+    match = _TRACEPARENT.fullmatch(header) if header else None
+    if match is None:
+        return b"00-%032x-%b-01" % (_random_bits(128) or 1, span)
+    return b"00-%b-%b-%b" % (match[1], span, match[2])
+
+
+def request_head(exchange: "Exchange", authority: bytes) -> bytes:
+    """Request line and fields, as the upstream gets them."""
+    request = exchange.request
+    exchange.traceparent = continue_trace(request.traceparent)
+    head = [
+        b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method, exchange.path, authority),
+        *request.fields,
+        b"x-request-id: %b\r\ntraceparent: %b\r\n" % (exchange.request_id, exchange.traceparent),
+        forwarded(request, exchange.client.address, exchange.gate.settings.trusted_hops),
+    ]
+    if request.authorization is not None:
+        head.append(b"authorization: %b\r\n" % request.authorization)
+    if request.origin is not None:
+        head.append(b"origin: %b\r\n" % request.origin)
+    if request.chunked:
+        head.append(b"transfer-encoding: chunked\r\n\r\n")
+    elif request.content_length is not None:
+        head.append(b"content-length: %d\r\n\r\n" % request.content_length)
+    else:
+        head.append(b"\r\n")
+    return b"".join(head)
+
+
+def forwarded(request: "Request", address: bytes, trusted_hops: int) -> bytes:
+    """`X-Forwarded-For`, `-Proto` and `-Host`: of what came in, only what `trusted_hops` proxies in front have added."""
+    host = request.host or b""
+    if not trusted_hops:
+        return b"x-forwarded-for: %b\r\nx-forwarded-proto: http\r\nx-forwarded-host: %b\r\n" % (address, host)
+    came = (request.forwarded_for or b"").split(b",")
+    chain = [hop.strip() for hop in came if hop.strip()] + [address]
+    proto = b"https" if (request.forwarded_proto or b"").strip().lower() == b"https" else b"http"
+    return b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\n" % (
+        b", ".join(chain[-trusted_hops - 1 :]),
+        proto,
+        request.forwarded_host or host,
+    )

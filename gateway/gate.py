@@ -1,0 +1,159 @@
+"""What one worker process holds: the table, the upstreams, the tokens, the clients; and its clock."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from gateway import meters
+from gateway.accesslog import AccessLog
+from gateway.client import ClientConnection
+from gateway.config import GatewaySettings
+from gateway.cors import Cors
+from gateway.exchange import Exchange
+from gateway.forwarding import is_request_id
+from gateway.meters import Meters
+from gateway.request import Request
+from gateway.revocations import RevocationSet
+from gateway.routes import RoutesFile
+from gateway.table import Table
+from gateway.tokens import Tokens
+from gateway.upstreams import Upstream
+from gateway.wsgi import Pages
+from shared.ids import new_id
+from shared.tokens import Verifier
+
+log = logging.getLogger(__name__)
+TICK_S = 0.2
+KNOWN_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
+
+
+class Gate:
+    """Made with the Flask app, opened by the worker on its event loop."""
+
+    def __init__(self, settings: GatewaySettings, routes_file: RoutesFile, table: Table) -> None:
+        self.settings = settings
+        self.table = table
+        self.routes_file = routes_file
+        self.upstreams = {
+            name: Upstream(
+                name, entry.url, most=settings.upstream_connections, keepalive_s=settings.upstream_keepalive_s
+            )
+            for name, entry in routes_file.upstreams.items()
+        }
+        self.cors = Cors(settings.allowed_origins)
+        self.revoked = RevocationSet()
+        verifier = Verifier(settings.jwks_url, settings.issuer, settings.audience)
+        self.tokens = Tokens(verifier, self.revoked, settings.token_cache_size)
+        self.meters = Meters()
+        self.access_log = AccessLog()
+        self.clients: set[ClientConnection] = set()
+        self.is_stopping = False
+        self.loop: asyncio.AbstractEventLoop
+        self.pages: Pages
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def open(self, loop: asyncio.AbstractEventLoop, pages: Pages) -> None:
+        """Begin on the worker's loop."""
+        self.loop = loop
+        self.pages = pages
+        self.access_log.start()
+        self.later(self.tokens.keep_keys_fresh(self.settings.jwks_refresh_s))
+        self.later(self._tick())
+
+    async def ready_to_accept(self) -> None:
+        """Wait a little, so that a new worker knows what was revoked before it lets anyone in."""
+
+    def check_caught_up(self) -> None:
+        """Raise Unavailable until this worker has read what was revoked before it started."""
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run in the background, for as long as the worker lives."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._after)
+
+    def _after(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.report(error)
+
+    def report(self, error: BaseException) -> None:
+        """Log a mistake of ours that one request has met."""
+        log.error("failed", exc_info=error)
+
+    def request_id(self, request: Request) -> bytes:
+        """The client's request id if it is well-formed, else a new one."""
+        came = request.request_id
+        if came is not None and is_request_id(came):
+            return came
+        return str(new_id()).encode()
+
+    def record(self, exchange: Exchange) -> None:
+        """Log and count an exchange that is over."""
+        now = time.perf_counter()
+        seconds = now - exchange.started_at
+        upstream_seconds = 0.0
+        if exchange.answered_at and exchange.sent_at:
+            upstream_seconds = max(0.0, exchange.answered_at - exchange.sent_at)
+            self.meters.upstream(exchange.route.upstream or "", upstream_seconds)
+        method = exchange.request.method if exchange.request.method in KNOWN_METHODS else b"OTHER"
+        self.meters.request(method.decode(), exchange.route.template, exchange.status, seconds)
+        self.meters.bytes_in += exchange.request.body_bytes
+        self.meters.bytes_out += exchange.bytes_out
+        self.access_log.add(exchange, seconds, upstream_seconds)
+
+    async def _tick(self) -> None:
+        """Deadlines, idle connections, logs and metrics, a few times a second."""
+        count = 0
+        while True:
+            await asyncio.sleep(TICK_S)
+            count += 1
+            try:
+                self._pass_deadlines()
+                self.access_log.flush()
+                if count % 3 == 0:
+                    self.flush_meters()
+                if count % 50 == 0:
+                    self.revoked.purge()
+            except Exception as error:
+                self.report(error)
+
+    def _pass_deadlines(self) -> None:
+        now = self.loop.time()
+        for client in [client for client in self.clients if client.deadline < now]:
+            client.deadline_passed()
+        for upstream in self.upstreams.values():
+            upstream.close_idle(now)
+
+    def flush_meters(self) -> None:
+        """Hand the numbers to prometheus_client."""
+        self.meters.flush()
+        meters.CONNECTIONS.set(len(self.clients))
+        meters.CACHED_TOKENS.set(len(self.tokens))
+        meters.VERIFIED_TOKENS.inc(self.tokens.verified)
+        self.tokens.verified = 0
+        meters.REVOKED_SESSIONS.set(len(self.revoked))
+        for name, upstream in self.upstreams.items():
+            idle = len(upstream.idle)
+            meters.UPSTREAM_CONNECTIONS.labels(name, "idle").set(idle)
+            meters.UPSTREAM_CONNECTIONS.labels(name, "busy").set(upstream.open - idle)
+            meters.UPSTREAM_CONNECTIONS.labels(name, "waiting").set(len(upstream.waiting))
+
+    async def close(self, linger_s: float, grace_s: float) -> None:
+        """Answer what is in flight, tell clients to part, and end; idle connections get `linger_s` for a last request."""
+        self.is_stopping = True
+        end = self.loop.time() + grace_s
+        linger_end = min(end, self.loop.time() + linger_s)
+        while self.clients and self.loop.time() < end:
+            if self.loop.time() >= linger_end:
+                for client in list(self.clients):
+                    client.stop()
+            await asyncio.sleep(0.05)
+        for client in list(self.clients):
+            client.transport.abort()
+        for task in list(self._tasks):
+            task.cancel()
+        self.flush_meters()
+        self.access_log.stop()

@@ -1,0 +1,60 @@
+"""The gateway's own pages. The data path knows their routes; Flask answers them from a thread."""
+
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, Response, jsonify
+
+from gateway.documents import Documents
+from gateway.table import PUBLIC, Route
+from shared import metrics
+from shared.app import answer_ready
+
+if TYPE_CHECKING:
+    from gateway.gate import Gate
+
+_GET = frozenset({b"GET", b"HEAD"})
+PATHS = ("/healthz", "/livez", "/readyz", "/metrics", "/status", "/openapi.json", "/.well-known/jwks.json")
+ROUTES = tuple(Route(path, _GET, None, PUBLIC, max_body_bytes=0) for path in PATHS)
+JWKS_MAX_AGE_S = 600
+
+
+def blueprint(gate: "Gate") -> Blueprint:
+    """The pages of this gate."""
+    bp = Blueprint("pages", __name__)
+    documents = Documents(gate.routes_file, gate.settings.jwks_url)
+
+    @bp.get("/healthz")
+    @bp.get("/livez")
+    def livez() -> Response:
+        return Response("ok\n", mimetype="text/plain")
+
+    @bp.get("/readyz")
+    def readyz() -> Response:
+        return answer_ready({"revocations": gate.check_caught_up})
+
+    @bp.get("/metrics")
+    def expose_metrics() -> Response:
+        body, content_type = metrics.expose()
+        return Response(body, content_type=content_type)
+
+    @bp.get("/status")
+    def status() -> Response:
+        return _fresh(documents.status())
+
+    @bp.get("/openapi.json")
+    def openapi() -> Response:
+        return _fresh(documents.openapi())
+
+    @bp.get("/.well-known/jwks.json")
+    def jwks() -> Response:
+        response = jsonify(documents.jwks())
+        response.headers["Cache-Control"] = f"public, max-age={JWKS_MAX_AGE_S}"
+        return response
+
+    return bp
+
+
+def _fresh(document: dict[str, Any]) -> Response:
+    response = jsonify(document)
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,61 @@
+"""Refusals only a gateway makes, beside those of `shared.errors`.
+
+Problem ─┬─ MethodNotAllowed 405      ├─ HeadersTooLarge 431
+         ├─ RequestTimeout 408        ├─ NotSupported 501
+         ├─ TargetTooLong 414         ├─ BadGateway 502
+         └─ ExpectationFailed 417     └─ GatewayTimeout 504
+"""
+
+from collections.abc import Iterable
+
+from shared.errors import BadRequest, Forbidden, Problem
+
+
+class MethodNotAllowed(Problem):
+    """The route exists, but not for this method; `Allow` lists those it has (RFC 9110, section 15.5.6)."""
+
+    status, title, code = 405, "Method Not Allowed", "method_not_allowed"
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        super().__init__("This method is not allowed here.", headers={"Allow": ", ".join(sorted(allowed))})
+
+
+class RequestTimeout(Problem):
+    status, title, code = 408, "Request Timeout", "request_timeout"
+
+
+class TargetTooLong(Problem):
+    status, title, code = 414, "URI Too Long", "uri_too_long"
+
+
+class ExpectationFailed(Problem):
+    status, title, code = 417, "Expectation Failed", "expectation_failed"
+
+
+class HeadersTooLarge(Problem):
+    status, title, code = 431, "Request Header Fields Too Large", "headers_too_large"
+
+
+class NotSupported(Problem):
+    status, title, code = 501, "Not Implemented", "not_supported"
+
+
+class BadGateway(Problem):
+    status, title, code = 502, "Bad Gateway", "upstream_protocol_error"
+
+
+class GatewayTimeout(Problem):
+    status, title, code = 504, "Gateway Timeout", "upstream_timeout"
+
+
+def malformed(detail: str) -> BadRequest:
+    """A 400 for a request that is not acceptable HTTP; the connection is closed after it."""
+    return BadRequest(detail, code="malformed_request")
+
+
+def insufficient_scope(wanted: Iterable[str]) -> Forbidden:
+    """A 403 that names the scopes the route asks for (RFC 6750, section 3.1)."""
+    scopes = " ".join(sorted(wanted))
+    challenge = f'Bearer error="insufficient_scope", scope="{scopes}"'
+    detail = f"The token lacks a scope this needs: {scopes}."
+    return Forbidden(detail, code="insufficient_scope", headers={"WWW-Authenticate": challenge})

@@ -1,0 +1,167 @@
+"""One request as the client sent it, and what of its head goes on. A field's handler is looked up by its name."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Optional
+
+from gateway import headers
+from gateway.problems import ExpectationFailed, NotSupported, malformed
+from shared.errors import Problem
+
+if TYPE_CHECKING:
+    from gateway.exchange import Exchange
+
+IDEMPOTENT = frozenset({b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"})
+MOST_FIELDS = 100
+
+
+class Request:
+    """A request's head, and how far its body has come. `problem` is the first reason to refuse it."""
+
+    method = b""
+    is_http_10 = False
+    keep_alive = True
+    host: bytes | None = None
+    authorization: bytes | None = None
+    content_length: int | None = None
+    chunked = False
+    connection: bytes | None = None
+    expects_continue = False
+    upgrade: bytes | None = None
+    request_id: bytes | None = None
+    traceparent: bytes | None = None
+    origin: bytes | None = None
+    is_preflight = False
+    forwarded_for: bytes | None = None
+    forwarded_proto: bytes | None = None
+    forwarded_host: bytes | None = None
+    body_bytes = 0
+    is_complete = False
+    problem: Problem | None = None
+    exchange: Optional["Exchange"] = None
+
+    def __init__(self, target: bytes) -> None:
+        self.target = target
+        self.fields: list[bytes] = []
+        self.body: list[bytes] = []  # what came before anyone could take it
+
+    def add_field(self, name: bytes, value: bytes) -> None:
+        """Keep, drop or take note of one header field."""
+        handler = _handlers.get(name) or _judge(name)
+        handler(self, name, value)
+
+    def refuse(self, problem: Problem) -> None:
+        """Remember the first reason to refuse."""
+        if self.problem is None:
+            self.problem = problem
+
+    @property
+    def has_body(self) -> bool:
+        return self.chunked or bool(self.content_length)
+
+    def judge_head(self) -> None:
+        """Refuse what the next server may read differently (RFC 9112, sections 3.2 and 11)."""
+        if self.host is None and not self.is_http_10:
+            self.refuse(malformed("The request has no Host header."))
+        if len(self.fields) > MOST_FIELDS:
+            self.refuse(malformed(f"The request has more than {MOST_FIELDS} header fields."))
+        if self.chunked and self.is_http_10:
+            self.refuse(malformed("HTTP/1.0 has no Transfer-Encoding."))
+        if self.upgrade is not None and (self.has_body or self.upgrade.lower() == b"websocket"):
+            self.refuse(NotSupported("This connection cannot change its protocol.", code="upgrade_not_supported"))
+        if self.connection is not None:
+            named = headers.named_in_connection(self.connection)
+            if named:
+                self.fields = headers.without(self.fields, named)
+
+
+Handler = Callable[[Request, bytes, bytes], None]
+
+
+def _pass(request: Request, name: bytes, value: bytes) -> None:
+    request.fields.append(b"%b: %b\r\n" % (name, value))
+
+
+def _drop(request: Request, name: bytes, value: bytes) -> None:
+    pass
+
+
+def _host(request: Request, name: bytes, value: bytes) -> None:
+    if request.host is not None:
+        request.refuse(malformed("The request has more than one Host header."))
+    elif not value or not value.isascii() or any(character in b" /\\?#@,\t" for character in value):
+        request.refuse(malformed("The Host header is not a host."))
+    request.host = value
+
+
+def _content_length(request: Request, name: bytes, value: bytes) -> None:
+    value = value.strip(b" \t")
+    if request.content_length is not None or not value.isdigit() or len(value) > 18:
+        request.refuse(malformed("The Content-Length header is not one number."))
+    else:
+        request.content_length = int(value)
+
+
+def _transfer_encoding(request: Request, name: bytes, value: bytes) -> None:
+    if request.chunked or value.strip(b" \t").lower() != b"chunked":
+        request.refuse(NotSupported("The only transfer coding accepted is chunked.", code="transfer_coding"))
+    request.chunked = True
+
+
+def _connection(request: Request, name: bytes, value: bytes) -> None:
+    request.connection = value if request.connection is None else request.connection + b"," + value
+
+
+def _authorization(request: Request, name: bytes, value: bytes) -> None:
+    if request.authorization is not None:
+        request.refuse(malformed("The request has more than one Authorization header."))
+    request.authorization = value
+
+
+def _expect(request: Request, name: bytes, value: bytes) -> None:
+    if value.lower() == b"100-continue":
+        request.expects_continue = True
+    else:
+        request.refuse(ExpectationFailed("The only expectation accepted is 100-continue."))
+
+
+def _forwarded_for(request: Request, name: bytes, value: bytes) -> None:
+    request.forwarded_for = value if request.forwarded_for is None else request.forwarded_for + b"," + value
+
+
+def _preflight(request: Request, name: bytes, value: bytes) -> None:
+    request.is_preflight = True
+
+
+def _note(attribute: str) -> Handler:
+    def take_note(request: Request, name: bytes, value: bytes) -> None:
+        setattr(request, attribute, value)
+
+    return take_note
+
+
+_READ: dict[bytes, Handler] = {
+    b"host": _host,
+    b"content-length": _content_length,
+    b"transfer-encoding": _transfer_encoding,
+    b"connection": _connection,
+    b"authorization": _authorization,
+    b"expect": _expect,
+    b"upgrade": _note("upgrade"),
+    b"http2-settings": _drop,
+    b"x-request-id": _note("request_id"),
+    b"traceparent": _note("traceparent"),
+    b"origin": _note("origin"),
+    b"access-control-request-method": _preflight,
+    b"x-forwarded-for": _forwarded_for,
+    b"x-forwarded-proto": _note("forwarded_proto"),
+    b"x-forwarded-host": _note("forwarded_host"),
+}
+_handlers: dict[bytes, Handler] = {}
+
+
+def _judge(raw_name: bytes) -> Handler:
+    name = raw_name.lower()
+    handler = _READ.get(name) or (_pass if headers.may_enter(name) else _drop)
+    if len(_handlers) < headers.MOST_NAMES:
+        _handlers[raw_name] = handler
+    return handler

@@ -1,0 +1,90 @@
+"""The route table as the data path reads it: segments in a tree, the most specific route wins."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+PUBLIC, OPTIONAL, USER = "public", "optional", "user"
+
+
+@dataclass(slots=True, eq=False)
+class Route:
+    """One line of the table. `template` is its name in logs and metrics; `upstream` None means the gateway's own page."""
+
+    template: str
+    methods: frozenset[bytes]
+    upstream: str | None
+    access: str = USER
+    scopes_all: frozenset[str] = frozenset()
+    scopes_any: frozenset[str] = frozenset()
+    connect_s: float = 2.0
+    first_byte_s: float = 30.0
+    idle_s: float = 60.0
+    max_body_bytes: int = 1_048_576
+    upstream_path: bytes | None = None
+    is_prefix: bool = False
+
+    def admits(self, scopes: frozenset[str]) -> bool:
+        """True if a token with these scopes may pass."""
+        if self.scopes_all and not self.scopes_all <= scopes:
+            return False
+        return not self.scopes_any or not self.scopes_any.isdisjoint(scopes)
+
+
+Methods = dict[bytes, Route]
+
+
+@dataclass(slots=True)
+class _Node:
+    """One segment. `exact` ends here, `prefix` goes on below, `variable` is a `{name}` segment."""
+
+    children: dict[bytes, "_Node"] = field(default_factory=dict)
+    variable: "_Node | None" = None
+    exact: Methods = field(default_factory=dict)
+    prefix: Methods = field(default_factory=dict)
+
+
+class Table:
+    """All routes. What no route names does not exist."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._root = _Node()
+        self._fixed: dict[bytes, Methods] = {}
+        for route in self.routes:
+            self._add(route)
+
+    def _add(self, route: Route) -> None:
+        node = self._root
+        path = route.template.removesuffix("/*").encode()
+        for segment in path.split(b"/")[1:]:
+            if segment.startswith(b"{"):
+                node.variable = node = node.variable or _Node()
+            elif segment:
+                node = node.children.setdefault(segment, _Node())
+        methods = node.prefix if route.is_prefix else node.exact
+        methods.update(dict.fromkeys(route.methods, route))
+        if not route.is_prefix and b"{" not in path:
+            self._fixed[path] = methods
+
+    def match(self, path: bytes) -> Methods | None:
+        """The routes of a normalised path by method; None if there is no route. One slash at the end does not count."""
+        fixed = self._fixed.get(path)
+        if fixed is not None:
+            return fixed
+        segments = path.split(b"/")[1:]
+        if segments and not segments[-1]:
+            segments.pop()
+        return _descend(self._root, segments, 0)
+
+
+def _descend(node: _Node, segments: list[bytes], depth: int) -> Methods | None:
+    """A literal segment before a variable one, the longest prefix last; an empty segment matches no variable."""
+    if depth == len(segments):
+        return node.exact or node.prefix or None
+    segment = segments[depth]
+    for below in (node.children.get(segment), node.variable if segment else None):
+        if below is not None:
+            found = _descend(below, segments, depth + 1)
+            if found is not None:
+                return found
+    return node.prefix or None

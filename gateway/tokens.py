@@ -1,0 +1,110 @@
+"""Verified tokens, kept until they expire: a token costs one verification, then one look-up."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from jwt import PyJWK
+
+from gateway.revocations import RevocationSet
+from shared.errors import Unauthorized, Unavailable
+from shared.tokens import LEEWAY_S, MAX_TOKEN_BYTES, Verifier, missing, refusal
+
+
+@dataclass(slots=True, frozen=True)
+class Grant:
+    """What the gateway keeps of a verified token."""
+
+    user_id: str
+    session_id: str
+    scopes: frozenset[str]
+    expires_at: float
+
+
+class Tokens:
+    """Checks Authorization headers. Nothing here waits: without the key, `check` returns None and `fetch_keys` gets it.
+
+    The cache is two generations: a full young one becomes the old one, and what is still in use is carried over.
+    """
+
+    def __init__(self, verifier: Verifier, revoked: RevocationSet, size: int) -> None:
+        self.verifier = verifier
+        self.revoked = revoked
+        self.verified = 0
+        self._half = max(1, size // 2)
+        self._young: dict[bytes, Grant] = {}
+        self._old: dict[bytes, Grant] = {}
+        self._fetching: asyncio.Future[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def check(self, authorization: bytes) -> Grant | None:
+        """The grant of this header's token, or None if the key must be fetched first. Raise Unauthorized otherwise."""
+        grant = self._young.get(authorization)
+        if grant is None:
+            grant = self._old.get(authorization) or self._verify(authorization)
+            if grant is None:
+                return None
+            self._keep(authorization, grant)
+        if grant.expires_at <= time.time():
+            self._young.pop(authorization, None)
+            self._old.pop(authorization, None)
+            raise refusal("token_expired", "The token has expired.")
+        if grant.session_id in self.revoked:
+            raise refusal("session_revoked", "The session of this token has ended.")
+        return grant
+
+    def _keep(self, authorization: bytes, grant: Grant) -> None:
+        if len(self._young) >= self._half:
+            self._old, self._young = self._young, {}
+        self._young[authorization] = grant
+
+    def _verify(self, authorization: bytes) -> Grant | None:
+        token = bearer_token(authorization)
+        key: PyJWK | None = self.verifier.keys.known(self.verifier.kid(token))
+        if key is None:
+            return None
+        claims = self.verifier.check(token, key)
+        self.verified += 1
+        scopes = frozenset(claims.scope.split())
+        return Grant(str(claims.user_id), str(claims.session_id), scopes, claims.exp + LEEWAY_S)
+
+    def check_after_fetch(self, authorization: bytes) -> Grant:
+        """`check` once `fetch_keys` is done: a key that is still not there is not the issuer's."""
+        grant = self.check(authorization)
+        if grant is None:
+            raise refusal("token_unknown_key", "The token was signed with a key that is not known.")
+        return grant
+
+    def fetch_keys(self) -> asyncio.Future[None]:
+        """Fetch the public keys in a thread; all who wait share one fetch. Raise Unavailable if there are none at all."""
+        if self._fetching is None or self._fetching.done():
+            self._fetching = asyncio.ensure_future(asyncio.to_thread(self.verifier.keys.refresh))
+        return self._fetching
+
+    async def keep_keys_fresh(self, every_s: float) -> None:
+        """Fetch again long before the keys are stale, so that no request waits for it."""
+        while True:
+            try:
+                await asyncio.to_thread(self.verifier.keys.refresh, force=True)
+                await asyncio.sleep(every_s)
+            except Unavailable:
+                await asyncio.sleep(1)
+
+
+def bearer_token(authorization: bytes) -> str:
+    """The token of an Authorization header (RFC 6750). Raise Unauthorized without one, or for one that is no token."""
+    scheme, _, token = authorization.partition(b" ")
+    if scheme.lower() != b"bearer":
+        raise missing()
+    if len(token) > MAX_TOKEN_BYTES:
+        raise refusal("token_malformed", "The token is too long.")
+    try:
+        return token.strip().decode("ascii")
+    except UnicodeDecodeError as error:
+        raise _not_a_token() from error
+
+
+def _not_a_token() -> Unauthorized:
+    return refusal("token_malformed", "The token is not a JWT.")
