@@ -11,7 +11,7 @@ make the service's OpenAPI document.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, wraps
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from flask import Response, g, request
 from flask_openapi3 import APIBlueprint
@@ -163,9 +163,11 @@ class Blueprint(APIBlueprint):  # type: ignore[misc]
 
 
 def _answer_model(annotation: Any) -> type[BaseModel] | None:
-    if get_origin(annotation) is tuple:
-        annotation = get_args(annotation)[0]
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+    """The model of `Model`, `tuple[Model, int]` or `Model | Response`; None without any."""
+    for part in get_args(annotation) or (annotation,):
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            return part
+    return None
 
 
 def _answering(handler: Callable[..., Any], status: int) -> Callable[..., Any]:

@@ -1,0 +1,29 @@
+"""The profile service's second process: brings its events to the broker and consumes those of others."""
+
+from datetime import timedelta
+
+from services.profile import events
+from services.profile.config import ProfileSettings
+from shared import worker
+from shared.inbox import PostgresInbox
+from shared.outbox import PostgresSource
+from shared.postgres import Database
+from shared.publisher import Publisher
+from shared.relay import Relay
+
+INBOX_KEPT = timedelta(days=14)  # longer than any event waits in a queue
+LOOPS = 4
+
+
+def run(settings: ProfileSettings) -> int:
+    """Run until told to stop; the exit status."""
+    db = Database(settings.database_url.get_secret_value(), size=LOOPS, application_name="profile-worker")
+    amqp_url = settings.amqp_url.get_secret_value()
+    relay = Relay(PostgresSource(db), Publisher(amqp_url))
+    inbox = PostgresInbox(db)
+    loops = {
+        "relay": relay.run,
+        "consumer": events.consumer(amqp_url, db).run,
+        "inbox": worker.every(3600, lambda: inbox.forget(INBOX_KEPT)),
+    }
+    return worker.run("profile-worker", settings, loops, {"postgres": db.check})
