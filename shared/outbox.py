@@ -17,17 +17,10 @@ import psycopg2
 
 from shared import trace
 from shared.contracts import Envelope, Event
+from shared.errors import Unavailable
 from shared.postgres import Connection, Database, execute, fetch_all, fetch_one
-from shared.relay import Relay
-
-__all__ = ["PostgresSource", "Relay", "add"]
 
 CHANNEL = "outbox"
-
-
-@dataclass(frozen=True)
-class Row:
-    envelope: str
 
 
 @dataclass(frozen=True)
@@ -63,16 +56,21 @@ class PostgresSource:
             rows.sort(key=lambda row: row.position)
             yield [Envelope.model_validate_json(row.envelope) for row in rows]
 
-    def wait(self, timeout_s: float) -> None:
+    def wait(self, timeout_s: float) -> bool:
         try:
-            conn = self._listen()
-            if not conn.notifies:
-                select.select([conn], [], [], timeout_s)
-            conn.poll()
-            conn.notifies.clear()
-        except (psycopg2.Error, OSError, ValueError):
+            if self._listening is None:
+                self._listen()
+                return True  # what was added before we listened was not announced to us
+            if not self._listening.notifies:
+                select.select([self._listening], [], [], timeout_s)
+            self._listening.poll()
+            is_woken = bool(self._listening.notifies)
+            self._listening.notifies.clear()
+            return is_woken
+        except (psycopg2.Error, OSError, ValueError, Unavailable):
             self._listening = None
             time.sleep(min(timeout_s, 0.5))
+            return True
 
     def lag_s(self) -> float:
         sql = "SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS age_s FROM outbox"
@@ -80,12 +78,11 @@ class PostgresSource:
             row = fetch_one(conn, Age, sql)
         return max(row.age_s, 0.0) if row else 0.0
 
-    def _listen(self) -> Connection:
-        if self._listening is None or self._listening.closed:
-            self._listening = conn = self._database.connect()
-            conn.autocommit = True
-            execute(conn, f"LISTEN {CHANNEL}")
-        return self._listening
+    def _listen(self) -> None:
+        conn = self._database.connect()
+        conn.autocommit = True
+        execute(conn, f"LISTEN {CHANNEL}")
+        self._listening = conn
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ connection and a whole batch shares the wait.
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
@@ -90,22 +90,21 @@ class Publisher:
         self._start()
         if not self._open.wait(timeout_s):
             raise Unavailable("The message broker does not answer.")
-        connection, batch = self._connection, _Batch()
-        if connection is None:
-            raise Unavailable("The message broker does not answer.")
-        connection.ioloop.add_callback_threadsafe(lambda: self._send(batch, messages))
+        batch = _Batch()
+        if not self._in_thread(lambda: self._send(batch, messages)):
+            raise Unavailable("The connection to the message broker was lost.")
         try:
             batch.done.result(timeout_s)
         except FutureTimeout as error:
             raise Unavailable("The message broker did not confirm in time.") from error
 
     def close(self) -> None:
-        """Close the connection and end the thread."""
-        self._closing = True
-        connection, thread = self._connection, self._thread
-        if connection is not None and thread is not None and thread.is_alive():
-            connection.ioloop.add_callback_threadsafe(lambda: self._hang_up(connection))
+        """Close the connection and end the thread; a later `publish` opens it again."""
+        thread, self._closing = self._thread, True
+        if thread is not None:
+            self._in_thread(self._hang_up)
             thread.join(5)
+        self._thread, self._closing = None, False
 
     def _start(self) -> None:
         with self._lock:
@@ -113,17 +112,30 @@ class Publisher:
                 self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
                 self._thread.start()
 
+    def _in_thread(self, callback: Callable[[], None]) -> bool:
+        """Have the publisher's thread call back; False when there is no connection whose loop would."""
+        with self._lock:
+            if self._connection is None:
+                return False
+            self._connection.ioloop.add_callback_threadsafe(callback)
+            return True
+
     # From here on: only in the publisher's own thread.
 
     def _run(self) -> None:
         while not self._closing:
-            self._connection = pika.SelectConnection(
+            connection = pika.SelectConnection(
                 self._parameters,
                 on_open_callback=lambda connection: connection.channel(on_open_callback=self._channel_opened),
                 on_open_error_callback=self._lost,
                 on_close_callback=self._lost,
             )
-            self._connection.ioloop.start()
+            with self._lock:
+                self._connection = connection
+            connection.ioloop.start()
+            with self._lock:
+                self._connection = None
+            connection.ioloop.close()
             if not self._closing:
                 threading.Event().wait(RECONNECT_S)
 
@@ -147,10 +159,11 @@ class Publisher:
             log.warning("no connection to the broker: %s", type(reason).__name__)
         connection.ioloop.stop()
 
-    def _hang_up(self, connection: pika.SelectConnection) -> None:
-        if connection.is_open:
+    def _hang_up(self) -> None:
+        connection = self._connection
+        if connection is not None and connection.is_open:
             connection.close()
-        elif not connection.is_closing:
+        elif connection is not None and not connection.is_closing:
             connection.ioloop.stop()
 
     def _send(self, batch: _Batch, messages: Sequence[Message]) -> None:

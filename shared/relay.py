@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -15,7 +16,8 @@ from shared.publisher import Message, Publisher
 log = logging.getLogger(__name__)
 
 BATCH = 200
-POLL_S = 5.0
+POLL_S = 30.0
+TICK_S = 0.5
 RELAYED = Counter("outbox_relayed", "Events brought to the broker")
 LAG = Gauge("outbox_lag_seconds", "Age of the oldest event that is not at the broker yet", multiprocess_mode="max")
 
@@ -26,8 +28,8 @@ class Source(Protocol):
     def batch(self, limit: int) -> AbstractContextManager[Sequence[Envelope]]:
         """The oldest events; forgotten when the block ends well, kept when it raises."""
 
-    def wait(self, timeout_s: float) -> None:
-        """Return when something may have been added, or after `timeout_s`."""
+    def wait(self, timeout_s: float) -> bool:
+        """True as soon as something may have been added; False after `timeout_s`."""
 
     def lag_s(self) -> float:
         """Age of the oldest event, seconds; 0 without any."""
@@ -53,9 +55,14 @@ class Relay:
                 stop.wait(pause_s)
                 pause_s = min(pause_s * 2, 5.0)
                 continue
-            if not stop.is_set():
-                self._source.wait(POLL_S)
+            self._wait(stop)
         self._publisher.close()
+
+    def _wait(self, stop: threading.Event) -> None:
+        """Until something is added. The poll is only for the announcement that went astray."""
+        deadline = time.monotonic() + POLL_S
+        while not stop.is_set() and time.monotonic() < deadline and not self._source.wait(TICK_S):
+            pass
 
     def relay_batch(self, limit: int = BATCH) -> int:
         """Bring one batch to the broker; the number of events. Raise Unavailable, with every event kept."""

@@ -8,6 +8,7 @@ import requests
 
 from deploy.local import broker_permissions
 from deploy.local.rabbitmq import RabbitMQ
+from tests.support.waiting import eventually
 
 
 class Broker:
@@ -32,6 +33,16 @@ class Broker:
         """Messages in the queue, ready and unacknowledged, as the management API last counted them."""
         answer = self._session.get(f"{self.rabbitmq.management_url}/api/queues/{self.vhost}/{quote(queue, safe='')}")
         return int(answer.json().get("messages", 0)) if answer.ok else 0
+
+    def close_connections(self, user: str) -> None:
+        """End every connection of a user in this virtual host, as a broker does that goes down."""
+
+        def open_connections() -> list[str]:
+            rows = self._session.get(f"{self.rabbitmq.management_url}/api/vhosts/{self.vhost}/connections").json()
+            return [row["name"] for row in rows if row.get("user") == user]
+
+        for name in eventually(open_connections, what=f"a connection of {user}"):
+            self._api("DELETE", f"connections/{quote(name, safe='')}")
 
     def remove(self) -> None:
         self._api("DELETE", f"vhosts/{self.vhost}")

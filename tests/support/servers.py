@@ -1,4 +1,4 @@
-"""The servers of a test run: private ones on free ports, or the official images when GATEHOUSE_TEST_SERVERS=containers."""
+"""The servers of a test run: private ones on free ports, or official images (GATEHOUSE_TEST_SERVERS=containers)."""
 
 import os
 import secrets
@@ -14,7 +14,6 @@ from deploy.local.ports import free_ports
 from deploy.local.postgres import Postgres
 from deploy.local.rabbitmq import RabbitMQ
 from deploy.local.server import Server
-
 
 S = TypeVar("S", bound=Server)
 
@@ -64,7 +63,7 @@ class Servers:
 
     def stop(self) -> None:
         for server in reversed(self._started):
-            server.stop()
+            server.kill()  # nothing of theirs is kept
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
