@@ -7,6 +7,7 @@ import sys
 
 from deploy.local import logs
 from deploy.local.environment import COMPONENTS
+from deploy.local.parts import NAMES
 from deploy.local.server import ServerError
 from deploy.local.settings import load
 from deploy.local.stack import Stack
@@ -17,6 +18,7 @@ def main() -> int:
     arguments = parse()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
+    os.umask(0o077)
     try:
         return run(Stack(load()), arguments)
     except ServerError as error:
@@ -48,7 +50,7 @@ def parse() -> argparse.Namespace:
 def run(stack: Stack, arguments: argparse.Namespace) -> int:
     match arguments.verb:
         case "up":
-            stack.up(known(stack, arguments.parts))
+            stack.up(known(arguments.parts))
         case "down":
             stack.down()
         case "status":
@@ -58,18 +60,17 @@ def run(stack: Stack, arguments: argparse.Namespace) -> int:
         case "clean":
             stack.clean()
         case "restart":
-            stack.restart(known(stack, arguments.parts))
+            stack.restart(known(arguments.parts))
         case "run":
             os.environ.update(stack.component_environment(arguments.component))
             os.execvp(arguments.command[0], arguments.command)  # noqa: S606 - the caller's own command
     return 0
 
 
-def known(stack: Stack, names: list[str]) -> list[str]:
+def known(names: list[str]) -> list[str]:
     """Raise ServerError for a part that does not exist."""
-    parts = stack.part_names()
-    if wrong := [name for name in names if name not in parts]:
-        raise ServerError(f"There is no part {', '.join(wrong)}. The parts are: {', '.join(parts)}.")
+    if wrong := [name for name in names if name not in NAMES]:
+        raise ServerError(f"There is no part {', '.join(wrong)}. The parts are: {', '.join(NAMES)}.")
     return names
 
 

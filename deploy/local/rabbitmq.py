@@ -1,4 +1,4 @@
-"""A private RabbitMQ from Debian's package: own epmd, cookie, node and folders; users and permissions loaded at boot."""
+"""A private RabbitMQ from Debian's package: own epmd, cookie and folders; users and permissions are loaded at boot."""
 
 import json
 import logging
@@ -83,9 +83,8 @@ class RabbitMQ(Server):
             folder.mkdir(parents=True, exist_ok=True)
         self._write(".erlang.cookie", self.cookie, mode=0o400)
         self._write("enabled_plugins", f"[{','.join(PLUGINS)}].\n")
-        self._write(
-            "definitions.json", json.dumps(broker_permissions.definitions(self.passwords), indent=2), mode=0o600
-        )
+        definitions = broker_permissions.definitions(self.passwords)
+        self._write("definitions.json", json.dumps(definitions, indent=2), mode=0o600)
         self._write("rabbitmq.conf", self._configuration())
 
     def _write(self, name: str, text: str, mode: int = 0o644) -> None:
@@ -187,13 +186,11 @@ log.file = false
                 return self.probe_epmd()
             except NotReady as error:
                 if time.monotonic() > deadline:
-                    raise ServerError(
-                        f"{error} after {timeout_s:.0f} s. The end of {self.log}:\n{self.log_tail()}"
-                    ) from None
+                    raise ServerError(f"{error}. {self.end_of_log()}") from None
                 time.sleep(0.05)
 
     def ctl(self, *arguments: str) -> str:
-        """Run rabbitmqctl against this node and return what it prints. It starts a virtual machine: about two seconds."""
+        """Run rabbitmqctl against this node and return what it prints; about a second."""
         result = subprocess.run(
             [*sane_file_limit(), str(PROGRAMS / "rabbitmqctl"), "--node", NODE, *arguments],
             env=self.env(),

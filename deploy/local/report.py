@@ -84,17 +84,11 @@ def table(rows: list[Row], *, is_full: bool, shown: Callable[[Path], str]) -> st
     if is_full:
         head[3:3] = ["pid", "up", "PSS MB", "RSS MB"]
         for line, row in zip(lines, rows, strict=True):
-            line[3:3] = [
-                str(row.pid),
-                duration(row.up_s),
-                megabytes(row.memory.pss_bytes),
-                megabytes(row.memory.rss_bytes),
-            ]
+            memory = row.memory
+            line[3:3] = [str(row.pid), duration(row.up_s), megabytes(memory.pss_bytes), megabytes(memory.rss_bytes)]
     widths = [max(len(line[column]) for line in [head, *lines]) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in [head, *lines]
-    )
+    padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in [head, *lines]]
+    return "\n".join("  ".join(line).rstrip() for line in padded)
 
 
 def figures(rows: list[Row], supervisor: Supervisor, last_start: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""A private server: one process with its own folder and explicit ports; PostgreSQL, RabbitMQ and MongoDB derive from it."""
+"""A private server: one process with its own folder and ports. PostgreSQL, RabbitMQ and MongoDB derive from it."""
 
 import contextlib
 import os
@@ -8,7 +8,6 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -29,9 +28,9 @@ class NotReady(Exception):
 
 
 class Server:
-    """`prepare()` once, then `start()`, `wait_until_ready()`, `stop()`; each may be repeated and does only what is missing.
+    """`prepare()`, then `start()`, `wait_until_ready()`, `stop()`; each may be repeated and does only what is missing.
 
-    A supervisor may run the process instead: it takes `command()` and `env()`, and `wait_until_ready()` needs only `log`.
+    A supervisor may run the process instead: it takes `command()`, `env()` and `probe()`.
     """
 
     name: ClassVar[str]
@@ -98,9 +97,8 @@ class Server:
                 start_new_session=True,
             )
 
-    def wait_until_ready(self, timeout_s: float = 60, is_alive: Callable[[], bool] | None = None) -> Self:
+    def wait_until_ready(self, timeout_s: float = 60) -> Self:
         """Raise ServerError with the tail of the log if the process ends or does not answer in time."""
-        is_alive = is_alive or self.is_running
         deadline = time.monotonic() + timeout_s
         while True:
             try:
@@ -108,12 +106,10 @@ class Server:
                 return self
             except NotReady as error:
                 reason = str(error)
-            if not is_alive():
-                raise ServerError(f"{self.name} ended while starting. The end of {self.log}:\n{self.log_tail()}")
+            if not self.is_running():
+                raise ServerError(f"{self.name} ended while starting. {self.end_of_log()}")
             if time.monotonic() > deadline:
-                raise ServerError(
-                    f"{self.name} is not ready after {timeout_s:.0f} s ({reason}). The end of {self.log}:\n{self.log_tail()}"
-                )
+                raise ServerError(f"{self.name} is not ready after {timeout_s:.0f} s ({reason}). {self.end_of_log()}")
             time.sleep(0.1)
 
     def stop(self, timeout_s: float = 20) -> None:
@@ -139,8 +135,8 @@ class Server:
         self.stop()
         return self.start().wait_until_ready(timeout_s)
 
-    def log_tail(self, lines: int = 15) -> str:
-        return tail(self.log, lines)
+    def end_of_log(self) -> str:
+        return end_of(self.log)
 
     def __enter__(self) -> Self:
         self.prepare()
@@ -192,10 +188,13 @@ def kill_tree(pid: int) -> None:
     psutil.wait_procs(alive, timeout=2)
 
 
-def tail(path: Path, lines: int) -> str:
+def end_of(path: Path, lines: int = 15) -> str:
+    """The last lines of a log, for an error message."""
     if not path.exists():
-        return "(no log was written)"
+        return f"{path} was not written."
     with path.open("rb") as log:
         log.seek(max(0, path.stat().st_size - 20_000))
         text = log.read().decode(errors="replace")
-    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "(the log is empty)"
+    if not text:
+        return f"{path} is empty."
+    return f"The end of {path}:\n" + "\n".join(f"  {line}" for line in text.splitlines()[-lines:])

@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -63,7 +63,8 @@ class Stack:
         where = self._shown(self.settings.home)
         if running_port != self.settings.port:
             raise ServerError(
-                f"Gatehouse already runs in {where} on port {running_port}: `make down` first, or choose another GATEHOUSE_HOME."
+                f"Gatehouse already runs in {where} on port {running_port}: "
+                "`make down` first, or choose another GATEHOUSE_HOME."
             )
         states = self.supervisor.states()
         steps = [
@@ -89,9 +90,8 @@ class Stack:
             was_running = self.supervisor.pid() is not None
             count = self._end_all()
             if was_running:
-                print(
-                    f"Gatehouse is down after {time.monotonic() - began:.1f} s; its data stays in {self._shown(self.settings.home)}."
-                )
+                took = time.monotonic() - began
+                print(f"Gatehouse is down after {took:.1f} s; its data stays in {self._shown(self.settings.home)}.")
             elif count:
                 print(f"An earlier run had ended badly; the {count} processes it left were stopped.")
             else:
@@ -103,9 +103,7 @@ class Stack:
         if not home.exists():
             return print(f"{self._shown(home)} does not exist: nothing to remove.")
         if not (home / OWN_MARK).exists():
-            raise ServerError(
-                f"{self._shown(home)} was not made by Gatehouse, so it is not removed. Is GATEHOUSE_HOME right?"
-            )
+            raise ServerError(f"{self._shown(home)} was not made by Gatehouse, so it stays. Is GATEHOUSE_HOME right?")
         with self._alone():
             self._end_all()
             self.settings.socket.unlink(missing_ok=True)
@@ -134,9 +132,6 @@ class Stack:
             found: dict[str, Any] = json.loads(self.last_start_file.read_text())
             return found
         return {}
-
-    def part_names(self) -> list[str]:
-        return [step.name for step in self._steps() if isinstance(step, Part)]
 
     def component_environment(self, component: str) -> dict[str, str]:
         """What a command needs to act as this component."""
@@ -172,7 +167,8 @@ class Stack:
         home = self.settings.home
         try:
             is_new = not home.exists() or not any(home.iterdir())
-            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            home.mkdir(mode=0o711, parents=True, exist_ok=True)
+            home.chmod(0o711)  # PostgreSQL may run as another account and must get to its own folder
             if is_new:
                 (home / OWN_MARK).touch()
             for folder in (self.settings.logs, self.settings.run, self.settings.secrets):
@@ -188,8 +184,9 @@ class Stack:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                where = self._shown(self.settings.home)
                 raise ServerError(
-                    f"Another command is starting or stopping the platform in {self._shown(self.settings.home)}: wait until it ends."
+                    f"Another command is starting or stopping the platform in {where}: let it end."
                 ) from None
             yield
 
@@ -202,10 +199,8 @@ class Stack:
             if not ports.is_free(port)
         ]
         if taken:
-            raise ServerError(
-                "\n".join(taken)
-                + f"\nStop what holds it, or choose other ports: GATEHOUSE_PORT={self.settings.port + 1000} make up"
-            )
+            advice = f"Stop what holds it, or choose other ports: GATEHOUSE_PORT={self.settings.port + 1000} make up"
+            raise ServerError("\n".join([*taken, advice]))
 
     def _require_running(self) -> None:
         if self.supervisor.pid() is None:
@@ -249,7 +244,7 @@ def create_database(on: environment.Servers, name: str) -> None:
     on.postgres.create_role_and_database(name, on.database_passwords[name])
 
 
-def independent(steps: list[Step]) -> list[Step]:
+def independent(steps: Sequence[Step]) -> list[Step]:
     """The same steps, needing only each other: what they need besides is running already."""
     names = {step.name for step in steps}
     return [replace(step, needs=tuple(need for need in step.needs if need in names)) for step in steps]

@@ -7,8 +7,10 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import psutil
+
 from deploy.local.parts import Job, Part, Step
-from deploy.local.server import NotReady, ServerError, tail
+from deploy.local.server import NotReady, ServerError, end_of
 from deploy.local.settings import Settings
 from deploy.local.supervision import MARK, Supervisor
 
@@ -20,7 +22,7 @@ class Progress:
     """One line for each finished step; on a terminal also a last line that says what is being waited for."""
 
     def __init__(self) -> None:
-        self._began = time.monotonic()
+        self._began = psutil.Process().create_time()  # what the user waits for includes Python's own start
         self._lock = threading.Lock()
         self._is_live = sys.stdout.isatty()
         self.running: dict[str, float] = {}
@@ -28,7 +30,7 @@ class Progress:
 
     @property
     def elapsed_s(self) -> float:
-        return time.monotonic() - self._began
+        return time.time() - self._began
 
     def begin(self, name: str) -> None:
         with self._lock:
@@ -115,11 +117,9 @@ class Start:
             if info["statename"] not in ("STARTING", "RUNNING"):
                 starts.add(info["start"])
             if len(starts) >= STARTS_BEFORE_GIVING_UP:
-                raise ServerError(f"{part.name} ends as soon as it is started. The end of {log}:\n{tail(log, 15)}")
+                raise ServerError(f"{part.name} ends as soon as it is started. {end_of(log)}")
             if time.monotonic() > deadline:
-                raise ServerError(
-                    f"{part.name} is not ready after {PART_TIMEOUT_S} s ({reason}). The end of {log}:\n{tail(log, 15)}"
-                )
+                raise ServerError(f"{part.name} is not ready after {PART_TIMEOUT_S} s ({reason}). {end_of(log)}")
             time.sleep(0.2)
 
 
@@ -137,4 +137,4 @@ def run_job(settings: Settings, name: str, command: list[str], env: dict[str, st
             start_new_session=True,
         )
     if result.returncode != 0:
-        raise ServerError(f"{name} failed with status {result.returncode}. The end of {log}:\n{tail(log, 15)}")
+        raise ServerError(f"{name} failed with status {result.returncode}. {end_of(log)}")

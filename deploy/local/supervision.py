@@ -16,7 +16,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from deploy.local.parts import GROUPS, Part
 from deploy.local.secret_files import write_private
-from deploy.local.server import ServerError, base_env, tail
+from deploy.local.server import ServerError, base_env, end_of
 from deploy.local.settings import ROOT, Settings
 
 # Every process of a platform inherits this variable; it is how leftovers of a crashed run are told from anything else.
@@ -48,7 +48,7 @@ class Supervisor:
         deadline = time.monotonic() + 15
         while not self._answers():
             if process.poll() is not None or time.monotonic() > deadline:
-                raise ServerError(f"supervisord did not start. The end of {self.log}:\n{tail(self.log, 15)}")
+                raise ServerError(f"supervisord did not start. {end_of(self.log)}")
             time.sleep(0.05)
 
     def _configuration(self, parts: list[Part]) -> str:
@@ -61,7 +61,7 @@ class Supervisor:
         return "\n".join(
             [
                 f"[unix_http_server]\nfile={ini(self.settings.socket)}\nchmod=0700\n",
-                f"[supervisord]\nlogfile={ini(logs / 'supervisord.log')}\nlogfile_maxbytes={LOG_BYTES}\nlogfile_backups=1",
+                f"[supervisord]\nlogfile={ini(self.log)}\nlogfile_maxbytes={LOG_BYTES}\nlogfile_backups=1",
                 f"pidfile={ini(self.pid_file)}\nchildlogdir={ini(logs)}\nsilent=true\n{run_as_self()}",
                 "[rpcinterface:supervisor]\n"
                 "supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n",
@@ -75,7 +75,7 @@ class Supervisor:
         with contextlib.suppress(OSError, ValueError, psutil.Error):
             process = psutil.Process(int(self.pid_file.read_text()))
             if process.environ().get(MARK) == str(self.settings.home) and process.status() != psutil.STATUS_ZOMBIE:
-                return process.pid
+                return int(process.pid)
         return None
 
     def start_part(self, part: Part) -> None:
@@ -145,9 +145,7 @@ def quote(value: str) -> str:
     """supervisord reads the environment with shlex, which knows quotes but no escapes."""
     mark = "'" if '"' in value else '"'
     if mark in value or "\n" in value:
-        raise ServerError(
-            f"A value cannot be given to supervisord, put it into a file: it holds both quotes or a line break."
-        )
+        raise ServerError("A setting for supervisord holds both kinds of quotes or a line break: put it into a file.")
     return f"{mark}{ini(value)}{mark}"
 
 
