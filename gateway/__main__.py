@@ -8,6 +8,8 @@ from pathlib import Path
 from gateway import routes
 from gateway.config import ROUTES_FILE
 
+WORKER, APP = "gateway.worker.ProxyWorker", "gateway.app:create_app()"
+
 
 def main() -> int:
     """Run one verb; the exit status is 0, or 1 if a checked table has mistakes."""
@@ -19,8 +21,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.verb == "check":
         return check_routes(arguments.file)
-    command = ["gunicorn", "-c", "shared/gunicorn_conf.py", "-k", "gateway.worker.ProxyWorker", "gateway.app:create_app()"]
-    os.execv(sys.executable, [sys.executable, "-m", *command])  # noqa: S606 - becomes gunicorn, with our own arguments
+    gunicorn = [sys.executable, "-m", "gunicorn", "-c", "shared/gunicorn_conf.py", "-k", WORKER, APP]
+    os.execv(sys.executable, gunicorn)  # noqa: S606 - becomes gunicorn, with our own arguments
     return 0
 
 

@@ -53,7 +53,8 @@ class AccessLog:
     def flush(self) -> None:
         """Hand what was collected to the writing thread."""
         if self.dropped and not self._batches.full():
-            self._lines.append(json.dumps({"level": "WARNING", "logger": "access", "dropped_lines": self.dropped}) + "\n")
+            lost = {"level": "WARNING", "component": "gateway", "logger": "access", "dropped_lines": self.dropped}
+            self._lines.append(json.dumps(lost) + "\n")
             self.dropped = 0
         if not self._lines:
             return

@@ -186,7 +186,7 @@ class ClientConnection(asyncio.Protocol):
                 self.exchange.flush_request()
 
     def _part(self, request: Request) -> None:
-        """Close; but if the client may still be sending, read on a while, lest a reset destroys the answer on its way."""
+        """Close. If the client may still be sending, read on a while, lest a reset destroys the answer on its way."""
         self.queue.clear()
         if request.is_complete and self.incoming is None:
             self.transport.close()

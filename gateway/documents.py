@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import requests
@@ -40,8 +41,8 @@ class Cached:
             return self._value
 
 
-def _fetch(url: str, timeout_s: float) -> Any:
-    response = requests.get(url, timeout=timeout_s, allow_redirects=False)
+def _fetch(url: str) -> Any:
+    response = requests.get(url, timeout=DOCUMENT_TIMEOUT_S, allow_redirects=False)
     response.raise_for_status()
     return response.json()
 
@@ -52,11 +53,11 @@ class Documents:
     def __init__(self, routes_file: RoutesFile, jwks_url: str) -> None:
         self._upstreams = routes_file.upstreams
         self._openapi = {
-            name: Cached(lambda url=f"{entry.url}{entry.openapi}": _fetch(url, DOCUMENT_TIMEOUT_S), DOCUMENT_FRESH_S)
+            name: Cached(partial(_fetch, f"{entry.url}{entry.openapi}"), DOCUMENT_FRESH_S)
             for name, entry in routes_file.upstreams.items()
             if entry.openapi
         }
-        self._jwks = Cached(lambda: _fetch(jwks_url, DOCUMENT_TIMEOUT_S), JWKS_FRESH_S)
+        self._jwks = Cached(partial(_fetch, jwks_url), JWKS_FRESH_S)
         self._health = Cached(self._ask_all, HEALTH_FRESH_S)
 
     def status(self) -> dict[str, Any]:
@@ -94,7 +95,8 @@ def _ask(url: str) -> dict[str, Any]:
         status, detail = 0, "did not answer in time"
     except requests.RequestException:
         status, detail = 0, "cannot be reached"
-    return {"is_ready": status == 200, "detail": detail, "duration_ms": round((time.perf_counter() - started) * 1000, 1)}
+    duration_ms = round((time.perf_counter() - started) * 1000, 1)
+    return {"is_ready": status == 200, "detail": detail, "duration_ms": duration_ms}
 
 
 def merge(documents: dict[str, Any]) -> dict[str, Any]:

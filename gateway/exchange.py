@@ -382,5 +382,3 @@ class Exchange:
             self.is_over = True
             self.gate.record(self)
             self.client.exchange_over(self)
-
-

@@ -51,7 +51,7 @@ def request_head(exchange: "Exchange", authority: bytes) -> bytes:
 
 
 def forwarded(request: "Request", address: bytes, trusted_hops: int) -> bytes:
-    """`X-Forwarded-For`, `-Proto` and `-Host`: of what came in, only what `trusted_hops` proxies in front have added."""
+    """`X-Forwarded-For`, `-Proto` and `-Host`; of what came in, only what `trusted_hops` proxies in front added."""
     host = request.host or b""
     if not trusted_hops:
         return b"x-forwarded-for: %b\r\nx-forwarded-proto: http\r\nx-forwarded-host: %b\r\n" % (address, host)

@@ -1,6 +1,7 @@
 """What one worker process holds: the table, the upstreams, the tokens, the clients; and its clock."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Coroutine
@@ -15,12 +16,13 @@ from gateway.exchange import Exchange
 from gateway.forwarding import is_request_id
 from gateway.meters import Meters
 from gateway.request import Request
-from gateway.revocations import RevocationSet
+from gateway.revocations import RevocationFeed, RevocationSet
 from gateway.routes import RoutesFile
 from gateway.table import Table
 from gateway.tokens import Tokens
 from gateway.upstreams import Upstream
 from gateway.wsgi import Pages
+from shared.errors import Unavailable
 from shared.ids import new_id
 from shared.tokens import Verifier
 
@@ -44,6 +46,7 @@ class Gate:
         }
         self.cors = Cors(settings.allowed_origins)
         self.revoked = RevocationSet()
+        self.feed = RevocationFeed(settings.amqp_url.get_secret_value(), self.revoked)
         verifier = Verifier(settings.jwks_url, settings.issuer, settings.audience)
         self.tokens = Tokens(verifier, self.revoked, settings.token_cache_size)
         self.meters = Meters()
@@ -60,13 +63,22 @@ class Gate:
         self.pages = pages
         self.access_log.start()
         self.later(self.tokens.keep_keys_fresh(self.settings.jwks_refresh_s))
+        self.later(self.feed.follow())
         self.later(self._tick())
 
     async def ready_to_accept(self) -> None:
-        """Wait a little, so that a new worker knows what was revoked before it lets anyone in."""
+        """Wait a little, so that a new worker knows what was revoked before it lets anyone in.
+
+        Without the broker it serves all the same, and `/readyz` says that it is not ready.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.revocations_wait_s):
+                await self.feed.was_caught_up.wait()
 
     def check_caught_up(self) -> None:
         """Raise Unavailable until this worker has read what was revoked before it started."""
+        if not self.feed.was_caught_up.is_set():
+            raise Unavailable("The sessions revoked earlier are not known yet.")
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Run in the background, for as long as the worker lives."""
@@ -102,7 +114,8 @@ class Gate:
         self.meters.request(method.decode(), exchange.route.template, exchange.status, seconds)
         self.meters.bytes_in += exchange.request.body_bytes
         self.meters.bytes_out += exchange.bytes_out
-        self.access_log.add(exchange, seconds, upstream_seconds)
+        if exchange.route.upstream is not None or exchange.status >= 400:  # probes and scrapes would drown the rest
+            self.access_log.add(exchange, seconds, upstream_seconds)
 
     async def _tick(self) -> None:
         """Deadlines, idle connections, logs and metrics, a few times a second."""
@@ -135,6 +148,7 @@ class Gate:
         meters.VERIFIED_TOKENS.inc(self.tokens.verified)
         self.tokens.verified = 0
         meters.REVOKED_SESSIONS.set(len(self.revoked))
+        meters.CAUGHT_UP.set(self.feed.is_caught_up)
         for name, upstream in self.upstreams.items():
             idle = len(upstream.idle)
             meters.UPSTREAM_CONNECTIONS.labels(name, "idle").set(idle)
@@ -142,7 +156,7 @@ class Gate:
             meters.UPSTREAM_CONNECTIONS.labels(name, "waiting").set(len(upstream.waiting))
 
     async def close(self, linger_s: float, grace_s: float) -> None:
-        """Answer what is in flight, tell clients to part, and end; idle connections get `linger_s` for a last request."""
+        """Answer what is in flight, then end; idle connections get `linger_s` for a request that is on its way."""
         self.is_stopping = True
         end = self.loop.time() + grace_s
         linger_end = min(end, self.loop.time() + linger_s)

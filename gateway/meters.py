@@ -45,7 +45,7 @@ class Series:
         self._sum += value
 
     def flush(self) -> None:
-        """Add whole buckets at once: the public `observe` takes one value at a time and costs more than a request may."""
+        """Add whole buckets at once: the public `observe` takes one value and costs more than a request may."""
         for bucket, count in zip(self._child._buckets, self._counts, strict=True):
             if count:
                 bucket.inc(count)
@@ -56,7 +56,7 @@ class Series:
 
 
 class Meters:
-    """What one worker counts. Labels are route templates, known methods, and status codes: bounded, whatever comes in."""
+    """What one worker counts. Labels are route templates, known methods and status codes: bounded whatever comes."""
 
     def __init__(self) -> None:
         self._requests: dict[tuple[str, str, int], int] = {}

@@ -11,7 +11,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from gateway.table import Route, Table
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _NAME = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+|\{[a-z_]+\}")
 
@@ -48,6 +47,8 @@ def _address(value: str) -> str:
     return value
 
 
+Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+METHODS: list[Method] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 PathTemplate = Annotated[str, AfterValidator(_path)]
 Address = Annotated[str, AfterValidator(_address)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -91,7 +92,7 @@ class RouteEntry(_Strict):
 
     path: PathTemplate | None = None
     prefix: PathTemplate | None = None
-    methods: list[Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]] = list(METHODS)
+    methods: list[Method] = METHODS
     upstream: str
     upstream_path: PathTemplate | None = None
     access: Literal["public", "optional", "user"]
@@ -164,8 +165,8 @@ def read(path: Path, names: Mapping[str, str] | None = None) -> RoutesFile:
         routes_file = RoutesFile.model_validate(document)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        raise Mistakes(mistakes + [_place(root, e["loc"]) + e["msg"].removeprefix("Value error, ") for e in found])\
-            from error
+        mistakes += [_place(root, e["loc"]) + e["msg"].removeprefix("Value error, ") for e in found]
+        raise Mistakes(mistakes) from error
     mistakes += _contradictions(routes_file, root)
     if names is not None:
         routes_file = _fill_in(routes_file, names, mistakes, root)
@@ -183,7 +184,8 @@ def _contradictions(routes_file: RoutesFile, root: yaml.Node | None) -> Iterator
         for method in entry.methods:
             key = re.sub(r"\{[a-z_]+\}", "{}", entry.template), method
             if key in seen:
-                yield _place(root, ("routes", number)) + f"{method} {entry.template} is routed twice (routes[{seen[key]}])"
+                twice = f"{method} {entry.template} is routed twice (routes[{seen[key]}])"
+                yield _place(root, ("routes", number)) + twice
             seen.setdefault(key, number)
 
 

@@ -8,7 +8,7 @@ PUBLIC, OPTIONAL, USER = "public", "optional", "user"
 
 @dataclass(slots=True, eq=False)
 class Route:
-    """One line of the table. `template` is its name in logs and metrics; `upstream` None means the gateway's own page."""
+    """One line of the table. `template` names it in logs and metrics; without `upstream` it is a page of our own."""
 
     template: str
     methods: frozenset[bytes]

@@ -78,7 +78,7 @@ class Tokens:
         return grant
 
     def fetch_keys(self) -> asyncio.Future[None]:
-        """Fetch the public keys in a thread; all who wait share one fetch. Raise Unavailable if there are none at all."""
+        """Fetch the public keys in a thread; all who wait share one fetch. Raise Unavailable if there are none."""
         if self._fetching is None or self._fetching.done():
             self._fetching = asyncio.ensure_future(asyncio.to_thread(self.verifier.keys.refresh))
         return self._fetching

@@ -185,7 +185,7 @@ class UpstreamConnection(asyncio.Protocol):
 
 
 class Upstream:
-    """A service's address, its open connections, and the exchanges that wait for one. `open` counts those being made."""
+    """A service's address, its connections (`open` counts those being made too), and who waits for one."""
 
     def __init__(self, name: str, url: str, *, most: int, keepalive_s: float) -> None:
         parts = urlsplit(url)
@@ -285,5 +285,3 @@ class Upstream:
     def busy(self) -> Unavailable:
         """The answer for an exchange that waited in vain."""
         return Unavailable(f"The {self.name} service has too many requests to answer.", code="upstream_busy")
-
-

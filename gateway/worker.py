@@ -76,9 +76,7 @@ class ProxyWorker(Worker):  # type: ignore[misc]
             self.loop.call_later(1, self.loop.add_reader, listener.fileno(), self._accept, listener)
             return False
         connection.setblocking(False)
-        task = self.loop.create_task(
-            self.loop.connect_accepted_socket(lambda: ClientConnection(self.gate), connection)
-        )
+        task = self.loop.create_task(self.loop.connect_accepted_socket(lambda: ClientConnection(self.gate), connection))
         self.tasks.add(task)
         task.add_done_callback(self._accepted)
         return True
