@@ -1,16 +1,69 @@
-# Every target works in a fresh clone: `.venv` and RabbitMQ's package are installed when missing.
+# Every target works in a fresh clone: what is missing (.venv, RabbitMQ's package) is installed first.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 SERVICE ?=
+ARGS ?=
 COMPONENTS := gateway services/auth services/profile services/data services/notify
+BASE_IMAGE ?= docker.io/library/python:3.11-slim-bookworm
+TAG ?= dev
 
-.PHONY: help setup up down logs status clean demo test lint fmt lock bench dlq
+.PHONY: help setup up down logs status clean demo test chaos lint fmt lock bench bench-gateway images k8s dlq
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F':[^#]*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: ## install what is missing: .venv from locked requirements, RabbitMQ's package
 	@deploy/local/bootstrap
 
+up: setup ## start the whole platform in .local/ and leave it running
+	@$(PY) -m deploy.local up
+
+down: setup ## stop what `up` started; the data stays
+	@$(PY) -m deploy.local down
+
+status: setup ## every part: address, health, log file; start time and memory
+	@$(PY) -m deploy.local status
+
+logs: setup ## follow the logs; ARGS=auth for one part
+	@$(PY) -m deploy.local logs $(ARGS)
+
+clean: setup ## stop everything and remove .local/
+	@$(PY) -m deploy.local clean
+
+demo: setup ## start the platform and play a phone's whole journey through it
+	@$(PY) -m deploy.local.demo
+
+test: setup ## run the tests on private servers; SERVICE=auth for one component
+	@$(PY) -m pytest $(if $(SERVICE),tests/$(SERVICE),tests) $(ARGS)
+
+chaos: setup ## the long chaos runs: servers and workers killed in the middle of work
+	@$(PY) -m pytest tests/chaos --signups 500 $(ARGS)
+
+lint: setup ## ruff, mypy, and what the shell and YAML files need
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy shared gateway services deploy/local
+
+fmt: setup ## format the code
+	@$(PY) -m ruff check --fix -q .
+	@$(PY) -m ruff format .
+
 lock: ## resolve every requirements.txt again (hash-locked, one set of versions for the whole house)
 	@deploy/local/lock
+
+bench: setup ## gateway, events and log-ins measured; a table and bench-results/*.json
+	@$(PY) -m tests.load
+
+bench-gateway: setup ## only the gateway, against HAProxy and Flask + requests in the same run
+	@$(PY) -m tests.load gateway
+
+images: ## build the five images with Docker; BASE_IMAGE and TAG are settings
+	@for c in $(COMPONENTS); do \
+	    docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) -f $$c/Dockerfile -t gatehouse/$$(basename $$c):$(TAG) . || exit 1; \
+	done
+
+k8s: setup ## render and check the Kubernetes manifests
+	@$(PY) -m pytest tests/deploy $(ARGS)
+
+dlq: setup ## list dead letters; ARGS="replay notify" or ARGS="drop notify EVENT_ID"
+	@$(PY) -m deploy.local dlq $(or $(ARGS),list)

@@ -1,4 +1,4 @@
-"""Fixtures for all: servers start when a test first asks for one, so `make test SERVICE=auth` starts only PostgreSQL."""
+"""Fixtures for all. Servers start when a test first asks, so `make test SERVICE=auth` starts only PostgreSQL."""
 
 from collections.abc import Callable, Iterator
 
@@ -12,7 +12,12 @@ from tests.support.broker import Broker
 from tests.support.databases import Databases
 from tests.support.issuer import Issuer
 from tests.support.people import Person
+from tests.support.platform import Platform
 from tests.support.servers import Servers
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--signups", type=int, default=150, help="sign-ups in the chaos test")
 
 
 @pytest.fixture(scope="session")
@@ -79,3 +84,13 @@ def alice(issuer: Issuer) -> Person:
 @pytest.fixture
 def mallory(issuer: Issuer) -> Person:
     return Person("mallory", issuer)
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[Platform]:
+    """The whole platform, running; for what can only be seen through all of it."""
+    made = Platform()
+    try:
+        yield made.up()
+    finally:
+        made.remove()
