@@ -56,9 +56,9 @@ class _Batch:
         self.tags: set[int] = set()
         self.done: Future[None] = Future()
 
-    def fail(self, reason: str) -> None:
+    def fail(self, error: Exception) -> None:
         if not self.done.done():
-            self.done.set_exception(Unavailable(reason))
+            self.done.set_exception(error)
 
 
 class Publisher:
@@ -132,7 +132,8 @@ class Publisher:
             )
             with self._lock:
                 self._connection = connection
-            connection.ioloop.start()
+            if not self._closing:
+                connection.ioloop.start()
             with self._lock:
                 self._connection = None
             connection.ioloop.close()
@@ -145,7 +146,8 @@ class Publisher:
         channel.confirm_delivery(self._confirmed, callback=lambda _: self._open.set())
 
     def _channel_lost(self, _channel: Channel, reason: BaseException) -> None:
-        log.warning("the broker closed the channel: %s", reason)
+        if not self._closing:
+            log.warning("the broker closed the channel: %s", reason)
         if self._connection is not None and self._connection.is_open:
             self._connection.close()
 
@@ -154,7 +156,7 @@ class Publisher:
         self._channel = None
         batches, self._batches = self._batches, []
         for batch in batches:
-            batch.fail("The connection to the message broker was lost.")
+            batch.fail(Unavailable("The connection to the message broker was lost."))
         if not self._closing:
             log.warning("no connection to the broker: %s", type(reason).__name__)
         connection.ioloop.stop()
@@ -169,20 +171,24 @@ class Publisher:
     def _send(self, batch: _Batch, messages: Sequence[Message]) -> None:
         channel = self._channel
         if channel is None or not channel.is_open:
-            batch.fail("The connection to the message broker was lost.")
+            batch.fail(Unavailable("The connection to the message broker was lost."))
             return
         self._batches.append(batch)
-        for message in messages:
-            batch.tags.add(self._next_tag)
-            self._next_tag += 1
-            channel.basic_publish(message.exchange, message.routing_key, message.body, message.properties())
+        try:
+            for message in messages:
+                batch.tags.add(self._next_tag)
+                self._next_tag += 1
+                channel.basic_publish(message.exchange, message.routing_key, message.body, message.properties())
+        except Exception as error:  # what AMQP cannot carry; the count of tags is off now, so start anew
+            batch.fail(error)
+            self._connection.close()  # type: ignore[union-attr]  # we are called from its loop
 
     def _confirmed(self, frame: Method[Basic.Ack | Basic.Nack]) -> None:
         tag, multiple, refused = frame.method.delivery_tag, frame.method.multiple, isinstance(frame.method, Basic.Nack)
         for batch in list(self._batches):
             settled = {t for t in batch.tags if t == tag or (multiple and t < tag)}
             if settled and refused:
-                batch.fail("The message broker refused a message.")
+                batch.fail(Unavailable("The message broker refused a message."))
             batch.tags -= settled
             if not batch.tags:
                 self._batches.remove(batch)
