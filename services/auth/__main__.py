@@ -1,0 +1,91 @@
+"""Commands of the auth service: `python -m services.auth serve | worker | migrate | token | keys`."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from services.auth import keys, store, worker
+from services.auth.config import AuthSettings
+from services.auth.parts import Parts
+from services.auth.tokens import mint_service_token
+from shared import logs, migrations
+from shared.settings import load
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    settings = load(AuthSettings)
+    return int(options.run(settings, options))
+
+
+def _serve(settings: AuthSettings, _: argparse.Namespace) -> int:
+    command = ["gunicorn", "-c", "shared/gunicorn_conf.py", "services.auth.app:create_app()"]
+    os.execv(sys.executable, [sys.executable, "-m", *command])  # noqa: S606 — the process becomes gunicorn
+
+
+def _work(settings: AuthSettings, _: argparse.Namespace) -> int:
+    return worker.main(settings)
+
+
+def _migrate(settings: AuthSettings, _: argparse.Namespace) -> int:
+    logs.configure("auth", settings.log_level)
+    parts = Parts.of(settings)
+    migrations.migrate(parts.db, MIGRATIONS)
+    with parts.db.transaction() as conn:
+        keys.make_first_key(conn, parts.sealer)
+    return 0
+
+
+def _token(settings: AuthSettings, options: argparse.Namespace) -> int:
+    key = Parts.of(settings).keys.signing_key()
+    print(mint_service_token(settings, key, options.name, options.scope, options.lifetime_s).token)
+    return 0
+
+
+def _list_keys(settings: AuthSettings, _: argparse.Namespace) -> int:
+    with Parts.of(settings).db.transaction() as conn:
+        for row in store.list_signing_keys(conn):
+            print(f"{row.kid}  {row.state:13}  {row.created_at.isoformat(timespec='seconds')}")
+    return 0
+
+
+def _rotate_keys(settings: AuthSettings, _: argparse.Namespace) -> int:
+    parts = Parts.of(settings)
+    try:
+        with parts.db.transaction() as conn:
+            print(keys.rotate(conn, parts.sealer))
+    except keys.TooEarly as error:
+        print(f"too early: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m services.auth")
+    verbs = parser.add_subparsers(required=True, metavar="verb")
+    verbs.add_parser("serve", help="answer requests (gunicorn)").set_defaults(run=_serve)
+    verbs.add_parser("worker", help="bring events to the broker, delete what has expired").set_defaults(run=_work)
+    verbs.add_parser("migrate", help="bring the schema up to date, make the first key").set_defaults(run=_migrate)
+    token = verbs.add_parser("token", help="print an access token for a service or an operator's program")
+    token.add_argument("--scope", required=True, help="what it may do, e.g. messages:send")
+    token.add_argument("--name", default="operator", help="whose it is; the same name has the same id always")
+    token.add_argument("--lifetime-s", type=_lifetime, default=3_600, help="at most a day, for keys retire")
+    token.set_defaults(run=_token)
+    key_verbs = verbs.add_parser("keys", help="the keys that sign").add_subparsers(required=True, metavar="verb")
+    key_verbs.add_parser("list").set_defaults(run=_list_keys)
+    key_verbs.add_parser("rotate", help="publish the next key, or let it sign").set_defaults(run=_rotate_keys)
+    return parser
+
+
+def _lifetime(text: str) -> int:
+    lifetime_s = int(text)
+    if not 1 <= lifetime_s <= keys.SERVICE_TOKEN_MAX_S:
+        raise argparse.ArgumentTypeError(f"between 1 and {keys.SERVICE_TOKEN_MAX_S}")
+    return lifetime_s
+
+
+if __name__ == "__main__":
+    sys.exit(main())

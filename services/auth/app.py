@@ -1,0 +1,26 @@
+"""Wiring of the auth service's web process."""
+
+from flask import Flask
+
+import shared.app
+from services.auth import confirmation, discovery, routes, sessions, users
+from services.auth.config import AuthSettings
+from services.auth.keys import OwnKeys
+from services.auth.parts import Parts
+from shared.settings import load
+
+
+def create_app(settings: AuthSettings | None = None) -> Flask:
+    """The WSGI application; settings come from the environment unless given."""
+    settings = settings or load(AuthSettings)
+    parts = Parts.of(settings)
+    app: Flask = shared.app.create_app(
+        "auth",
+        settings,
+        title="Gatehouse auth",
+        blueprints=[routes.bp, confirmation.bp, users.bp, sessions.bp, discovery.bp],
+        ready={"postgres": parts.db.check},
+    )
+    app.extensions["auth"] = parts
+    app.extensions["verifier"].keys = OwnKeys(parts.keys)
+    return app

@@ -1,0 +1,75 @@
+"""Settings of the auth service, beside those of every component."""
+
+import base64
+import binascii
+from urllib.parse import urlsplit
+
+from pydantic import Field, HttpUrl, PostgresDsn, SecretStr, TypeAdapter, field_validator
+
+from shared.settings import Settings
+
+FORBIDDEN_SCHEMES = frozenset({"", "javascript", "data", "vbscript", "file", "blob"})
+
+
+class AuthSettings(Settings):
+    database_url: SecretStr = Field(description="postgresql://role:password@host:port/database")
+    secret_keys: SecretStr = Field(
+        description="base64 of 32 random bytes, or several separated by commas: the first one writes, all read"
+    )
+    public_url: str = Field(description="base URL of the gateway as clients see it; links in mails start with it")
+    site_url: str = Field("", description="where a link in a mail leads in the end, when the app named no place")
+    redirect_urls: str = Field("", description="places an app may name as redirect_to, exact, separated by commas")
+    autoconfirm: bool = Field(False, description="take addresses as confirmed at sign-up: only for closed systems")
+    password_min_length: int = Field(8, ge=6, le=64, description="characters a new password has at least")
+    password_hashers: int = Field(2, ge=1, le=64, description="argon2 computations at once in a process, 19 MiB each")
+    confirmation_lifetime_s: int = Field(86_400, ge=60, description="how long the link and code of a mail are good")
+    mail_interval_s: int = Field(60, ge=0, description="least time between two mails to one address")
+    refresh_reuse_interval_s: int = Field(
+        10, ge=0, le=120, description="how long an exchanged refresh token yields its successor again"
+    )
+    session_idle_s: int = Field(7_776_000, ge=3_600, description="a session nobody refreshes for so long has ended")
+    cleanup_interval_s: int = Field(60, ge=1, description="how often the worker deletes what has expired")
+
+    @field_validator("secret_keys")
+    @classmethod
+    def _hold_32_bytes(cls, value: SecretStr) -> SecretStr:
+        decode_keys(value)
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_base_url(cls, value: str) -> str:
+        TypeAdapter(HttpUrl).validate_python(value)
+        return value.rstrip("/")
+
+    @field_validator("site_url", "redirect_urls")
+    @classmethod
+    def _are_safe_places(cls, value: str) -> str:
+        for url in filter(None, value.split(",")):
+            if urlsplit(url.strip()).scheme.lower() in FORBIDDEN_SCHEMES:
+                raise ValueError(f"{url.strip()} is not a place to lead people to")
+        return value
+
+    def model_post_init(self, context: object) -> None:
+        super().model_post_init(context)
+        TypeAdapter(PostgresDsn).validate_python(self.database_url.get_secret_value())
+
+    @property
+    def redirect_places(self) -> frozenset[str]:
+        places = {url.strip() for url in f"{self.redirect_urls},{self.site_url}".split(",")}
+        return frozenset(places - {""})
+
+    def redirect_to(self, wanted: str | None) -> str | None:
+        """The place an app asked for if it is allowed, else SITE_URL, else None."""
+        return wanted if wanted in self.redirect_places else self.site_url or None
+
+
+def decode_keys(value: SecretStr) -> list[bytes]:
+    """The secret keys as bytes; raise ValueError (without the value) unless each is 32 bytes in base64."""
+    try:
+        keys = [base64.b64decode(key.strip(), validate=True) for key in value.get_secret_value().split(",")]
+    except binascii.Error:
+        keys = []
+    if not keys or any(len(key) != 32 for key in keys):
+        raise ValueError("each key must be 32 bytes in base64, several separated by commas")
+    return keys

@@ -1,0 +1,90 @@
+"""Confirming an address: with the code of the mail in the app, or with its link in a browser."""
+
+from uuid import UUID
+
+from flask import Response
+
+from services.auth import mails, models, pages, rows, store
+from services.auth.metrics import VERIFICATIONS
+from services.auth.parts import here
+from services.auth.sessions import open_session, session_answer
+from shared import outbox
+from shared.contracts import UserUpdated
+from shared.errors import FieldError, Forbidden, ValidationFailed
+from shared.postgres import Connection
+from shared.routing import Blueprint, public
+
+bp = Blueprint("confirmation", __name__, url_prefix="/auth/v1")
+
+
+@bp.post("/verify")
+@public
+def verify(body: models.Verification) -> models.Session:
+    """Confirm the address and log in, once."""
+    with here.db.transaction() as conn:
+        user_id = _consume(conn, body)
+        user = _confirm(conn, user_id) if user_id else None
+        user = store.update_signed_in(conn, user.id, password_hash=None) if user else None
+        session = open_session(conn, user, "otp") if user else None
+    # Only now, after the commit: a wrong try at a code must count.
+    VERIFICATIONS.labels("succeeded" if session else "refused").inc()
+    if user is None or session is None:
+        raise Forbidden("Token has expired or is invalid", code="otp_expired")
+    return session_answer(user, session)
+
+
+@bp.get("/verify", status=200)
+@public
+def show_link(query: models.LinkQuery) -> Response:
+    """What the link of a mail opens: a page with one button. Programs that scan mails open links, but press nothing."""
+    return pages.ask(query.token_hash, query.type, query.redirect_to)
+
+
+@bp.post("/verify/confirm", status=200)
+@public
+def confirm_by_link(form: models.LinkForm) -> Response:
+    """What the button does. No session comes of it: the person logs in where the app is, not where the mail is."""
+    with here.db.transaction() as conn:
+        user_id = store.consume_link(conn, mails.SIGNUP, mails.hash_of_link(form.token_hash))
+        is_confirmed = user_id is not None and _confirm(conn, user_id) is not None
+    VERIFICATIONS.labels("succeeded" if is_confirmed else "refused").inc()
+    if not is_confirmed:
+        return pages.expired()
+    return pages.confirmed(here.settings.redirect_to(form.redirect_to))
+
+
+@bp.post("/resend")
+@public
+def resend(query: models.RedirectQuery, body: models.Resend) -> models.Nothing:
+    """Send the confirmation mail again, at most once an interval; the answer does not tell whether one was sent."""
+    with here.db.transaction() as conn:
+        user = store.lock_user_for_mail(conn, body.email, here.settings.mail_interval_s)
+        if user is not None and user.email_confirmed_at is None:
+            mails.ask_to_confirm(conn, user, query.redirect_to)
+    return models.Nothing()
+
+
+def _consume(conn: Connection, body: models.Verification) -> UUID | None:
+    if body.token_hash is not None:
+        secret = body.token_hash.get_secret_value()
+        return store.consume_link(conn, mails.SIGNUP, mails.hash_of_link(secret))
+    if body.email is None or body.token is None:
+        missing = "#/email" if body.email is None else "#/token"
+        detail = "Send token and email, or token_hash"
+        raise ValidationFailed(f"{missing}: {detail}", errors=[FieldError(detail=detail, pointer=missing)])
+    hashes = mails.hashes_of_code(mails.SIGNUP, body.email, body.token.get_secret_value())
+    return store.consume_code(conn, mails.SIGNUP, body.email, hashes)
+
+
+def _confirm(conn: Connection, user_id: UUID) -> rows.User | None:
+    user = store.update_email_confirmed(conn, user_id)
+    if user is not None:
+        outbox.add(conn, confirmed(user))
+    return user
+
+
+def confirmed(user: rows.User) -> UserUpdated:
+    """The event that tells of a confirmed address."""
+    return UserUpdated(
+        user_id=user.id, email=user.email, email_confirmed_at=user.email_confirmed_at, updated_at=user.updated_at
+    )

@@ -1,0 +1,109 @@
+"""The ways to a session at `POST /token`, one for each `grant_type`."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from services.auth import models, rows, store
+from services.auth.metrics import LOG_INS, REFRESHES
+from services.auth.parts import here
+from services.auth.rotation import Verdict, judge
+from services.auth.sessions import end_sessions, open_session, session_answer
+from services.auth.tokens import RefreshToken, decode_refresh_token
+from shared.errors import BadRequest, FieldError, ValidationFailed
+from shared.postgres import Connection
+
+T = TypeVar("T")
+
+# Codes and statuses are those of supabase/auth: clients act on them.
+REFUSALS = {
+    Verdict.UNKNOWN: ("Invalid Refresh Token: Refresh Token Not Found", "refresh_token_not_found"),
+    Verdict.ENDED: ("Invalid Refresh Token: the session has ended", "session_not_found"),
+    Verdict.EXPIRED: ("Invalid Refresh Token: the session has expired", "session_expired"),
+    Verdict.REUSE: ("Invalid Refresh Token: Already Used", "refresh_token_already_used"),
+}
+
+
+def by_password(body: models.Grant) -> models.Session:
+    """Unknown address, wrong password: the same answer after the same work."""
+    email, password = _need(body.email, "email"), _need(body.password, "password").get_secret_value()
+    with here.db.transaction() as conn:
+        user = store.get_user_by_email(conn, email)
+    if not here.passwords.verify(user.password_hash if user else None, password) or user is None:
+        raise _refused_log_in("Invalid login credentials", "invalid_credentials")
+    if user.email_confirmed_at is None:
+        raise _refused_log_in("Email not confirmed", "email_not_confirmed")
+    new_hash = here.passwords.hash(password) if here.passwords.is_outdated(user.password_hash or "") else None
+    with here.db.transaction() as conn:
+        user = store.update_signed_in(conn, user.id, password_hash=user.password_hash, new_hash=new_hash)
+        if user is None:  # the password was changed while this one was being verified
+            raise _refused_log_in("Invalid login credentials", "invalid_credentials")
+        session = open_session(conn, user, "password")
+    LOG_INS.labels("succeeded").inc()
+    return session_answer(user, session)
+
+
+def by_refresh_token(body: models.Grant) -> models.Session:
+    """Refreshes of one session take turns at its row; what each gets is decided by `rotation.judge`."""
+    token = decode_refresh_token(here.sealer, _need(body.refresh_token, "refresh_token").get_secret_value())
+    if token is None:
+        raise _refused_refresh(Verdict.UNKNOWN)
+    with here.db.transaction() as conn:
+        verdict = _exchange(conn, token)
+        session = store.get_session(conn, token.session_id)
+        user = store.get_user(conn, session.user_id) if session else None
+    # Only now, after the commit: the end of a session must not be undone by the refusal that it causes.
+    if verdict in REFUSALS or session is None or user is None:
+        raise _refused_refresh(verdict)
+    REFRESHES.labels(verdict.value).inc()
+    return session_answer(user, session)
+
+
+def _exchange(conn: Connection, token: RefreshToken) -> Verdict:
+    session = store.lock_session(conn, token.session_id)
+    if session is None:
+        return Verdict.UNKNOWN
+    verdict = _judge(session, token.number)
+    if verdict in (Verdict.ROTATE, Verdict.REISSUE):
+        store.update_refreshed(conn, session.id, issued=session.refresh_issued + 1, accepted=token.number)
+    elif verdict is Verdict.REUSE:
+        end_sessions(conn, session.user_id, "reuse_detected", only=session.id)
+    return verdict
+
+
+def _judge(session: rows.LockedSession, number: int) -> Verdict:
+    if session.has_ended:
+        return Verdict.ENDED
+    if session.age_s > here.settings.session_idle_s:
+        return Verdict.EXPIRED
+    return judge(
+        number,
+        issued=session.refresh_issued,
+        accepted=session.refresh_accepted,
+        age_s=session.age_s,
+        reuse_interval_s=here.settings.refresh_reuse_interval_s,
+    )
+
+
+def _need(value: T | None, name: str) -> T:
+    if value is None:
+        raise ValidationFailed(
+            f"#/{name}: Field required", errors=[FieldError(detail="Field required", pointer=f"#/{name}")]
+        )
+    return value
+
+
+def _refused_log_in(detail: str, code: str) -> BadRequest:
+    LOG_INS.labels(code).inc()
+    return BadRequest(detail, code=code)
+
+
+def _refused_refresh(verdict: Verdict) -> BadRequest:
+    REFRESHES.labels(verdict.value).inc()
+    detail, code = REFUSALS.get(verdict, REFUSALS[Verdict.UNKNOWN])
+    return BadRequest(detail, code=code)
+
+
+GRANTS: Mapping[str, Callable[[models.Grant], models.Session]] = {
+    "password": by_password,
+    "refresh_token": by_refresh_token,
+}

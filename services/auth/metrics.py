@@ -1,0 +1,11 @@
+"""What this service counts, beside what every service does."""
+
+from prometheus_client import Counter
+
+SIGN_UPS = Counter(
+    "auth_sign_ups", "Sign-ups by result: created, or repeated for an address that was there", ["result"]
+)
+LOG_INS = Counter("auth_log_ins", "Log-ins with a password by result", ["result"])
+REFRESHES = Counter("auth_refreshes", "Refresh tokens presented, by what they meant (see rotation.py)", ["result"])
+VERIFICATIONS = Counter("auth_verifications", "Links and codes of mails presented, by result", ["result"])
+SESSIONS_ENDED = Counter("auth_sessions_ended", "Sessions ended early, by reason", ["reason"])

@@ -1,0 +1,238 @@
+"""Bodies of requests and answers, in the shape that clients of supabase/auth send and expect."""
+
+import json
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, ConfigDict, Field, RootModel, SecretStr
+
+from services.auth import rows
+from services.auth.addresses import Email
+from services.auth.passwords import MAX_LENGTH
+from shared.errors import UnprocessableContent
+from shared.routing import Answer, Body, Path, Query
+
+MAX_METADATA_BYTES = 16_384
+
+
+def require_fitting(metadata: dict[str, Any]) -> None:
+    """Raise UnprocessableContent(metadata_too_large): what was merged bit by bit is bounded too."""
+    if len(json.dumps(metadata, ensure_ascii=False).encode()) > MAX_METADATA_BYTES:
+        detail = f"user_metadata would be larger than {MAX_METADATA_BYTES} bytes."
+        raise UnprocessableContent(detail, code="metadata_too_large")
+
+
+def _fit(metadata: dict[str, Any]) -> dict[str, Any]:
+    try:
+        size = len(json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode())
+    except ValueError:
+        raise ValueError("holds a number that JSON cannot hold") from None
+    if size > MAX_METADATA_BYTES:
+        raise ValueError(f"is larger than {MAX_METADATA_BYTES} bytes")
+    return metadata
+
+
+Password = Annotated[SecretStr, Field(min_length=1, max_length=MAX_LENGTH)]
+Secret = Annotated[SecretStr, Field(min_length=1, max_length=512)]
+Metadata = Annotated[dict[str, Any], AfterValidator(_fit)]
+
+
+class ClientBody(Body):
+    """A body of the protocol: members this service does not know are ignored, for its clients send such
+    (`gotrue_meta_security`, `code_challenge`, `channel`, …) and newer clients will send more."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class ClientQuery(Query):
+    model_config = ConfigDict(extra="ignore")
+
+
+class RedirectQuery(ClientQuery):
+    redirect_to: str | None = Field(None, max_length=2048, description="where the link in the mail leads in the end")
+
+
+class SignUp(ClientBody):
+    email: Email
+    password: Password
+    data: Metadata | None = Field(None, description="becomes user_metadata")
+
+
+class GrantQuery(ClientQuery):
+    grant_type: Literal["password", "refresh_token"]
+
+
+class Grant(ClientBody):
+    """Which members are needed depends on `grant_type`."""
+
+    email: Email | None = None
+    password: Password | None = None
+    refresh_token: Secret | None = None
+
+
+class UserChange(ClientBody):
+    email: Email | None = None
+    password: Password | None = None
+    data: Metadata | None = Field(None, description="merged into user_metadata; null removes a name")
+
+
+class Verification(ClientBody):
+    """Either the code of a mail with its address, or the hash of its link."""
+
+    type: Literal["signup", "email"]
+    email: Email | None = None
+    token: Secret | None = None
+    token_hash: Secret | None = None
+
+
+class LinkQuery(ClientQuery):
+    token_hash: str = Field(min_length=1, max_length=512)
+    type: Literal["signup", "email"]
+    redirect_to: str | None = Field(None, max_length=2048)
+
+
+class LinkForm(ClientQuery):
+    """What the button of the page sends."""
+
+    token_hash: str = Field(min_length=1, max_length=512)
+    type: Literal["signup", "email"]
+    redirect_to: str | None = Field(None, max_length=2048)
+
+
+class Resend(ClientBody):
+    type: Literal["signup", "email"]
+    email: Email
+
+
+class LogoutQuery(ClientQuery):
+    scope: Literal["global", "local", "others"] = "global"
+
+
+class SessionsQuery(Query):
+    limit: int = Field(50, ge=1, le=100)
+    cursor: UUID | None = None
+
+
+class SessionPath(Path):
+    session_id: UUID
+
+
+class Identity(Answer):
+    identity_id: UUID
+    id: str
+    user_id: UUID
+    identity_data: dict[str, Any]
+    provider: str
+    email: str | None
+    last_sign_in_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class User(Answer):
+    id: UUID
+    aud: str = "authenticated"
+    role: str
+    email: str
+    phone: str = ""
+    email_confirmed_at: datetime | None
+    confirmed_at: datetime | None
+    confirmation_sent_at: datetime | None
+    last_sign_in_at: datetime | None
+    app_metadata: dict[str, Any]
+    user_metadata: dict[str, Any]
+    identities: list[Identity]
+    is_anonymous: bool
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, user: rows.User) -> "User":
+        return cls(
+            id=user.id,
+            role=user.role,
+            email=user.email or "",
+            email_confirmed_at=user.email_confirmed_at,
+            confirmed_at=user.email_confirmed_at,
+            confirmation_sent_at=user.confirmation_sent_at,
+            last_sign_in_at=user.last_sign_in_at,
+            app_metadata=user.app_metadata,
+            user_metadata=user.user_metadata,
+            identities=[_email_identity(user)] if user.email else [],
+            is_anonymous=user.is_anonymous,
+            created_at=user.created_at,
+            updated_at=user.updated_at,
+        )
+
+
+def _email_identity(user: rows.User) -> Identity:
+    is_verified = user.email_confirmed_at is not None
+    return Identity(
+        identity_id=user.id,
+        id=str(user.id),
+        user_id=user.id,
+        identity_data={"sub": str(user.id), "email": user.email, "email_verified": is_verified},
+        provider="email",
+        email=user.email,
+        last_sign_in_at=user.last_sign_in_at,
+        created_at=user.created_at,
+        updated_at=user.updated_at,
+    )
+
+
+class Session(Answer):
+    """What a client keeps. `expires_at` is in Unix seconds."""
+
+    access_token: str = Field(repr=False)
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 — the kind of token
+    expires_in: int
+    expires_at: int
+    refresh_token: str = Field(repr=False)
+    user: User
+
+
+class SignUpAnswer(RootModel[Session | User]):
+    """The user, who has a mail to confirm; or a session, where addresses need no confirmation."""
+
+
+class Nothing(Answer):
+    """An empty object."""
+
+
+class SessionItem(Answer):
+    """One log-in of the caller."""
+
+    id: UUID
+    device_name: str
+    user_agent: str
+    ip: str | None
+    created_at: datetime
+    last_seen_at: datetime
+    is_current: bool
+
+
+class SessionPage(Answer):
+    items: list[SessionItem]
+    next_cursor: str | None
+
+
+class PublicKeys(Answer):
+    keys: list[dict[str, Any]]
+
+
+class Health(Answer):
+    name: str = "Gatehouse auth"
+    version: str = "1"
+    description: str = "Speaks the protocol of supabase/auth"
+
+
+class PublicSettings(Answer):
+    """What a client may know before anyone has logged in."""
+
+    external: dict[str, bool]
+    disable_signup: bool = False
+    mailer_autoconfirm: bool
+    phone_autoconfirm: bool = False
+    sms_provider: str = ""
+    saml_enabled: bool = False

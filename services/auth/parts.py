@@ -1,0 +1,32 @@
+"""What the handlers of one process share, made once by `app.py`: `with here.db.transaction() as conn: …`."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import current_app
+from werkzeug.local import LocalProxy
+
+from services.auth.config import AuthSettings, decode_keys
+from services.auth.keys import KeyRing
+from services.auth.passwords import Passwords
+from services.auth.sealing import Sealer
+from shared.postgres import Database
+
+
+@dataclass(frozen=True)
+class Parts:
+    settings: AuthSettings
+    db: Database
+    sealer: Sealer
+    keys: KeyRing
+    passwords: Passwords
+
+    @classmethod
+    def of(cls, settings: AuthSettings) -> "Parts":
+        """Nothing is opened yet."""
+        db = Database(settings.database_url.get_secret_value(), size=settings.web_threads, application_name="auth")
+        sealer = Sealer(decode_keys(settings.secret_keys))
+        return cls(settings, db, sealer, KeyRing(db, sealer), Passwords(settings.password_hashers))
+
+
+here = cast(Parts, LocalProxy(lambda: current_app.extensions["auth"]))

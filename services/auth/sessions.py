@@ -1,0 +1,107 @@
+"""Sessions: opened, listed by their owner, ended. The gateway and notify hear of every one that ends early."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from flask import request
+
+from services.auth import models, rows, store
+from services.auth.devices import device_of
+from services.auth.metrics import SESSIONS_ENDED
+from services.auth.parts import here
+from services.auth.tokens import encode_refresh_token, mint_access_token
+from shared import outbox
+from shared.contracts import SessionCreated, SessionRevoked
+from shared.errors import NotFound, Unauthorized
+from shared.postgres import Connection
+from shared.routing import Blueprint, caller, user
+from shared.tokens import TOKEN_LIFETIME_S
+
+bp = Blueprint("sessions", __name__, url_prefix="/auth/v1")
+
+
+def open_session(conn: Connection, user: rows.User, method: str) -> rows.Session:
+    """A new session for the device that is asking; `method` says how it logged in (RFC 8176 where it has a word)."""
+    amr = [{"method": method, "timestamp": int(datetime.now(UTC).timestamp())}]
+    session = store.insert_session(conn, user.id, device_of(request), amr)
+    outbox.add(conn, SessionCreated(session_id=session.id, user_id=user.id, created_at=session.created_at))
+    return session
+
+
+def end_sessions(
+    conn: Connection, user_id: UUID, reason: Any, *, only: UUID | None = None, but: UUID | None = None
+) -> int:
+    """End `only` this session or all `but` one; how many there were."""
+    ended = store.end_sessions(conn, user_id, reason, only=only, but=but)
+    now = datetime.now(UTC)
+    events = [SessionRevoked(session_id=id, user_id=user_id, reason=reason, revoked_at=now) for id in ended]
+    if events:
+        outbox.add(conn, *events)
+        SESSIONS_ENDED.labels(reason).inc(len(events))
+    return len(events)
+
+
+def session_answer(user: rows.User, session: rows.Session) -> models.Session:
+    """What the client keeps: fresh tokens. Not while a connection is held, for the key may have to be read."""
+    access = mint_access_token(here.settings, here.keys.signing_key(), user, session)
+    return models.Session(
+        access_token=access.token,
+        expires_in=TOKEN_LIFETIME_S,
+        expires_at=access.expires_at,
+        refresh_token=encode_refresh_token(here.sealer, session.id, session.refresh_issued),
+        user=models.User.of(user),
+    )
+
+
+def require_user(conn: Connection) -> rows.User:
+    """The caller, whose session must be alive in this very transaction. Raise Unauthorized(session_not_found)."""
+    claims = caller()
+    user = store.get_user_of_session(conn, claims.user_id, claims.session_id)
+    if user is None:
+        raise Unauthorized("The session of this token has ended.", code="session_not_found")
+    return user
+
+
+@bp.get("/sessions")
+@user
+def list_sessions(query: models.SessionsQuery) -> models.SessionPage:
+    """The caller's living sessions, newest first."""
+    with here.db.transaction() as conn:
+        owner = require_user(conn)
+        found = store.list_sessions(conn, owner.id, before=query.cursor, limit=query.limit + 1)
+    page = found[: query.limit]
+    items = [
+        models.SessionItem(
+            id=session.id,
+            device_name=session.device_name,
+            user_agent=session.user_agent,
+            ip=session.ip,
+            created_at=session.created_at,
+            last_seen_at=session.refreshed_at,
+            is_current=session.id == caller().session_id,
+        )
+        for session in page
+    ]
+    return models.SessionPage(items=items, next_cursor=str(page[-1].id) if len(found) > query.limit else None)
+
+
+@bp.delete("/sessions/<session_id>")
+@user
+def end_session(path: models.SessionPath) -> None:
+    """End one of the caller's sessions; its access tokens are refused at the gateway at once."""
+    with here.db.transaction() as conn:
+        owner = require_user(conn)
+        if not end_sessions(conn, owner.id, "ended_by_user", only=path.session_id):
+            raise NotFound("You have no such session.", code="session_not_found")
+
+
+@bp.post("/logout")
+@user
+def log_out(query: models.LogoutQuery) -> None:
+    """End every session of the caller, this one (`local`), or all but this one (`others`)."""
+    with here.db.transaction() as conn:
+        owner = require_user(conn)
+        current = caller().session_id
+        only, but = {"global": (None, None), "local": (current, None), "others": (None, current)}[query.scope]
+        end_sessions(conn, owner.id, "logout", only=only, but=but)

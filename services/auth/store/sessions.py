@@ -1,0 +1,107 @@
+"""Queries on sessions. A session that ended keeps its row for a while, so that a late token gets a true answer."""
+
+# ruff: noqa: S608 — what the f-strings put in is COLUMNS, a constant
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from psycopg2.extras import Json
+
+from services.auth.devices import Device
+from services.auth.rows import LockedSession, Session
+from shared.ids import new_id
+from shared.postgres import Connection, execute, fetch_all, fetch_one
+
+COLUMNS = """
+    id, user_id, refresh_issued, refresh_accepted, refreshed_at, aal, amr, device_name, user_agent, host(ip) AS ip,
+    created_at
+"""
+
+
+@dataclass(frozen=True)
+class Id:
+    id: UUID
+
+
+def insert_session(conn: Connection, user_id: UUID, device: Device, amr: Sequence[Any]) -> Session:
+    sql = f"""
+        INSERT INTO sessions (id, user_id, amr, device_name, user_agent, ip)
+        VALUES (%(id)s, %(user_id)s, %(amr)s, %(device_name)s, %(user_agent)s, %(ip)s)
+        RETURNING {COLUMNS}
+    """
+    params = {
+        "id": new_id(),
+        "user_id": user_id,
+        "amr": Json(list(amr)),
+        "device_name": device.name,
+        "user_agent": device.user_agent,
+        "ip": device.ip,
+    }
+    session = fetch_one(conn, Session, sql, params)
+    assert session is not None  # noqa: S101 — INSERT … RETURNING returns its row
+    return session
+
+
+def lock_session(conn: Connection, session_id: UUID) -> LockedSession | None:
+    """The session, alive or ended, held until the transaction ends: refreshes of one session take turns."""
+    sql = """
+        SELECT id, user_id, refresh_issued, refresh_accepted, ended_at IS NOT NULL AS has_ended,
+               extract(epoch FROM clock_timestamp() - refreshed_at)::float8 AS age_s
+        FROM sessions WHERE id = %(id)s FOR UPDATE
+    """
+    return fetch_one(conn, LockedSession, sql, {"id": session_id})
+
+
+def update_refreshed(conn: Connection, session_id: UUID, *, issued: int, accepted: int) -> None:
+    sql = """
+        UPDATE sessions
+        SET refresh_issued = %(issued)s, refresh_accepted = %(accepted)s, refreshed_at = clock_timestamp()
+        WHERE id = %(id)s
+    """
+    execute(conn, sql, {"id": session_id, "issued": issued, "accepted": accepted})
+
+
+def get_session(conn: Connection, session_id: UUID) -> Session | None:
+    """The session, unless it has ended."""
+    sql = f"SELECT {COLUMNS} FROM sessions WHERE id = %(id)s AND ended_at IS NULL"
+    return fetch_one(conn, Session, sql, {"id": session_id})
+
+
+def list_sessions(conn: Connection, user_id: UUID, *, before: UUID | None, limit: int) -> list[Session]:
+    """A user's living sessions, newest first; ids are in the order of creation."""
+    sql = f"""
+        SELECT {COLUMNS} FROM sessions
+        WHERE user_id = %(user_id)s AND ended_at IS NULL AND (%(before)s::uuid IS NULL OR id < %(before)s)
+        ORDER BY id DESC LIMIT %(limit)s
+    """
+    return fetch_all(conn, Session, sql, {"user_id": user_id, "before": before, "limit": limit})
+
+
+def end_sessions(
+    conn: Connection, user_id: UUID, reason: str, *, only: UUID | None = None, but: UUID | None = None
+) -> list[UUID]:
+    """End a user's living sessions, `only` one of them or all `but` one; the ids of those that ended now."""
+    sql = """
+        UPDATE sessions SET ended_at = clock_timestamp(), end_reason = %(reason)s
+        WHERE user_id = %(user_id)s AND ended_at IS NULL
+          AND (%(only)s::uuid IS NULL OR id = %(only)s) AND (%(but)s::uuid IS NULL OR id <> %(but)s)
+        RETURNING id
+    """
+    rows = fetch_all(conn, Id, sql, {"user_id": user_id, "reason": reason, "only": only, "but": but})
+    return [row.id for row in rows]
+
+
+def delete_ended_sessions(conn: Connection, *, kept_s: int, idle_s: int, limit: int) -> int:
+    """Delete sessions that ended `kept_s` ago or that nobody refreshed for `idle_s`, at most `limit` of each kind."""
+    sql = """
+        DELETE FROM sessions WHERE id IN (
+            (SELECT id FROM sessions WHERE ended_at < now() - make_interval(secs => %(kept_s)s)
+             ORDER BY ended_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+            UNION ALL
+            (SELECT id FROM sessions WHERE ended_at IS NULL AND refreshed_at < now() - make_interval(secs => %(idle_s)s)
+             ORDER BY refreshed_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+        )
+    """
+    return execute(conn, sql, {"kept_s": kept_s, "idle_s": idle_s, "limit": limit})

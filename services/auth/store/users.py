@@ -1,0 +1,132 @@
+"""Queries on users. Addresses arrive normalised; `lower()` is what the index is on."""
+
+# ruff: noqa: S608 — what the f-strings put in is COLUMNS, a constant
+
+from typing import Any
+from uuid import UUID
+
+from services.auth.rows import User
+from shared.ids import new_id
+from shared.postgres import Connection, execute, fetch_one
+
+COLUMNS = """
+    users.id, users.email, users.email_confirmed_at, users.confirmation_sent_at, users.password_hash, users.role,
+    users.user_metadata, users.app_metadata, users.is_anonymous, users.last_sign_in_at, users.created_at,
+    users.updated_at
+"""
+EMAIL_ONLY = {"provider": "email", "providers": ["email"]}
+
+
+def insert_user(
+    conn: Connection, email: str, password_hash: str, user_metadata: dict[str, Any], *, is_confirmed: bool
+) -> User | None:
+    """The new user, or None if the address is taken, whatever its case."""
+    sql = f"""
+        INSERT INTO users (id, email, password_hash, user_metadata, app_metadata, email_confirmed_at)
+        VALUES (%(id)s, %(email)s, %(password_hash)s, %(user_metadata)s, %(app_metadata)s,
+                CASE WHEN %(is_confirmed)s THEN now() END)
+        ON CONFLICT (lower(email)) DO NOTHING
+        RETURNING {COLUMNS}
+    """
+    params = {
+        "id": new_id(),
+        "email": email,
+        "password_hash": password_hash,
+        "user_metadata": user_metadata,
+        "app_metadata": EMAIL_ONLY,
+        "is_confirmed": is_confirmed,
+    }
+    return fetch_one(conn, User, sql, params)
+
+
+def get_user_by_email(conn: Connection, email: str) -> User | None:
+    sql = f"SELECT {COLUMNS} FROM users WHERE lower(email) = lower(%(email)s)"
+    return fetch_one(conn, User, sql, {"email": email})
+
+
+def get_user(conn: Connection, user_id: UUID) -> User | None:
+    sql = f"SELECT {COLUMNS} FROM users WHERE id = %(id)s"
+    return fetch_one(conn, User, sql, {"id": user_id})
+
+
+def get_user_of_session(conn: Connection, user_id: UUID, session_id: UUID | None) -> User | None:
+    """The user, as long as this session of theirs has not ended."""
+    sql = f"""
+        SELECT {COLUMNS} FROM sessions JOIN users ON users.id = sessions.user_id
+        WHERE sessions.id = %(session_id)s AND sessions.user_id = %(user_id)s AND sessions.ended_at IS NULL
+    """
+    return fetch_one(conn, User, sql, {"user_id": user_id, "session_id": session_id})
+
+
+def lock_user_for_mail(conn: Connection, email: str, interval_s: int) -> User | None:
+    """The user, locked, if the last mail to the address is `interval_s` old; the try is noted either way."""
+    note = "UPDATE users SET sign_up_tried_at = clock_timestamp() WHERE lower(email) = lower(%(email)s)"
+    execute(conn, note, {"email": email})
+    sql = f"""
+        SELECT {COLUMNS} FROM users
+        WHERE lower(email) = lower(%(email)s)
+          AND (confirmation_sent_at IS NULL
+               OR confirmation_sent_at <= clock_timestamp() - make_interval(secs => %(interval_s)s))
+        FOR UPDATE
+    """
+    return fetch_one(conn, User, sql, {"email": email, "interval_s": interval_s})
+
+
+def update_unconfirmed_user(
+    conn: Connection, user_id: UUID, password_hash: str, user_metadata: dict[str, Any]
+) -> User | None:
+    """Let a later sign-up replace an earlier one of the same address that nobody confirmed."""
+    sql = f"""
+        UPDATE users
+        SET password_hash = %(password_hash)s, user_metadata = %(user_metadata)s, updated_at = now()
+        WHERE id = %(id)s AND email_confirmed_at IS NULL
+        RETURNING {COLUMNS}
+    """
+    params = {"id": user_id, "password_hash": password_hash, "user_metadata": user_metadata}
+    return fetch_one(conn, User, sql, params)
+
+
+def update_mail_sent(conn: Connection, user_id: UUID) -> User | None:
+    """Note that a mail has gone out just now."""
+    sql = f"UPDATE users SET confirmation_sent_at = clock_timestamp() WHERE id = %(id)s RETURNING {COLUMNS}"
+    return fetch_one(conn, User, sql, {"id": user_id})
+
+
+def update_email_confirmed(conn: Connection, user_id: UUID) -> User | None:
+    sql = f"""
+        UPDATE users SET email_confirmed_at = coalesce(email_confirmed_at, now()), updated_at = now()
+        WHERE id = %(id)s
+        RETURNING {COLUMNS}
+    """
+    return fetch_one(conn, User, sql, {"id": user_id})
+
+
+def update_signed_in(
+    conn: Connection, user_id: UUID, *, password_hash: str | None, new_hash: str | None = None
+) -> User | None:
+    """Note a log-in. With `password_hash`, only if it is still the one that was verified; `new_hash` replaces it."""
+    sql = f"""
+        UPDATE users
+        SET last_sign_in_at = now(), password_hash = coalesce(%(new_hash)s, password_hash)
+        WHERE id = %(id)s AND (%(password_hash)s IS NULL OR password_hash = %(password_hash)s)
+        RETURNING {COLUMNS}
+    """
+    return fetch_one(conn, User, sql, {"id": user_id, "password_hash": password_hash, "new_hash": new_hash})
+
+
+def update_user(
+    conn: Connection, user_id: UUID, *, password_hash: str | None, user_metadata: dict[str, Any] | None
+) -> User | None:
+    """Set what is given; names in `user_metadata` are merged into the stored ones, and null removes a name."""
+    sql = f"""
+        UPDATE users
+        SET password_hash = coalesce(%(password_hash)s, password_hash),
+            user_metadata = (user_metadata || %(metadata)s::jsonb) - %(removed)s::text[],
+            updated_at = now()
+        WHERE id = %(id)s
+        RETURNING {COLUMNS}
+    """
+    metadata = user_metadata or {}
+    removed = [name for name, value in metadata.items() if value is None]
+    params = {"id": user_id, "password_hash": password_hash, "metadata": metadata, "removed": removed}
+    return fetch_one(conn, User, sql, params)

@@ -1,0 +1,109 @@
+"""Tokens this service issues: access tokens (signed JWTs) and refresh tokens (session and number, authenticated)."""
+
+import base64
+import binascii
+import hmac
+import struct
+import time
+from dataclasses import dataclass
+from uuid import UUID, uuid5
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+from services.auth.config import AuthSettings
+from services.auth.rows import Session, User
+from services.auth.sealing import Sealer
+from shared.ids import new_id
+from shared.tokens import TOKEN_LIFETIME_S
+
+REFRESH = struct.Struct(">B16sI")  # version, session id, number
+REFRESH_VERSION = 1
+MAC_BYTES = 32
+SERVICES = UUID("3f3f6ac8-8d0f-4f2c-9b1e-6a1de2b1d9a7")  # namespace of the fixed ids of services
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """The private key that signs now."""
+
+    kid: str
+    private_key: EllipticCurvePrivateKey
+
+
+@dataclass(frozen=True)
+class AccessToken:
+    token: str
+    expires_at: int
+
+    def __repr__(self) -> str:
+        return f"AccessToken(expires_at={self.expires_at})"
+
+
+@dataclass(frozen=True)
+class RefreshToken:
+    """What a refresh token names."""
+
+    session_id: UUID
+    number: int
+
+
+def mint_access_token(settings: AuthSettings, key: SigningKey, user: User, session: Session) -> AccessToken:
+    """A token of ten minutes. `user_metadata` stays out: it is the person's to fill, and every request carries this."""
+    return _sign(
+        settings,
+        key,
+        TOKEN_LIFETIME_S,
+        {
+            "sub": str(user.id),
+            "sid": str(session.id),
+            "role": user.role,
+            "scope": "",
+            "aal": session.aal,
+            "amr": session.amr,
+            "is_anonymous": user.is_anonymous,
+            "email": user.email,
+            "app_metadata": user.app_metadata,
+        },
+    )
+
+
+def mint_service_token(settings: AuthSettings, key: SigningKey, name: str, scope: str, lifetime_s: int) -> AccessToken:
+    """A token for another service or an operator's program; the same name always has the same `sub`."""
+    subject = str(uuid5(SERVICES, name))
+    return _sign(settings, key, lifetime_s, {"sub": subject, "role": "service", "scope": scope, "aal": "aal1"})
+
+
+def _sign(settings: AuthSettings, key: SigningKey, lifetime_s: int, claims: dict[str, object]) -> AccessToken:
+    now = int(time.time())
+    claims = {
+        "iss": settings.issuer,
+        "aud": settings.audience,
+        **claims,
+        "iat": now,
+        "exp": now + lifetime_s,
+        "jti": str(new_id()),
+    }
+    return AccessToken(jwt.encode(claims, key.private_key, "ES256", headers={"kid": key.kid}), now + lifetime_s)
+
+
+def encode_refresh_token(sealer: Sealer, session_id: UUID, number: int) -> str:
+    """The refresh token with this number; the same every time, so a lost answer can be given again."""
+    message = REFRESH.pack(REFRESH_VERSION, session_id.bytes, number)
+    mac = sealer.macs(message, "refresh token")[0]
+    return base64.urlsafe_b64encode(message + mac).rstrip(b"=").decode()
+
+
+def decode_refresh_token(sealer: Sealer, token: str) -> RefreshToken | None:
+    """What the token names, or None if this service did not make it: judged before the database is asked."""
+    try:
+        data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        message, mac = data[: REFRESH.size], data[REFRESH.size :]
+        version, session_id, number = REFRESH.unpack(message)
+    except (binascii.Error, struct.error, ValueError):
+        return None
+    if version != REFRESH_VERSION or len(mac) != MAC_BYTES:
+        return None
+    if not any(hmac.compare_digest(mac, own) for own in sealer.macs(message, "refresh token")):
+        return None
+    return RefreshToken(UUID(bytes=session_id), number)

@@ -1,0 +1,37 @@
+"""The second process: it brings events to the broker and deletes what has expired, in small batches."""
+
+from services.auth import store
+from services.auth.config import AuthSettings
+from services.auth.keys import RETIRING_S
+from shared.outbox import PostgresSource
+from shared.postgres import Database
+from shared.publisher import Publisher
+from shared.relay import Relay
+from shared.worker import every, run
+
+BATCH = 500
+ENDED_KEPT_S = 604_800  # a week: a late refresh token of an ended session still gets a true answer
+
+
+def main(settings: AuthSettings) -> int:
+    """Run until SIGTERM; the exit status."""
+    db = Database(settings.database_url.get_secret_value(), size=3, application_name="auth-worker")
+    relay = Relay(PostgresSource(db), Publisher(settings.amqp_url.get_secret_value()))
+    loops = {
+        "relay": relay.run,
+        "cleanup": every(settings.cleanup_interval_s, lambda: clean_up(db, settings.session_idle_s)),
+    }
+    return run("auth-worker", settings, loops, ready={"postgres": db.check})
+
+
+def clean_up(db: Database, session_idle_s: int) -> int:
+    """Delete expired rows until none is left, a batch a transaction; how many there were."""
+    deleted = 0
+    while True:
+        with db.transaction() as conn:
+            batch = store.delete_expired_one_time_tokens(conn, limit=BATCH)
+            batch += store.delete_ended_sessions(conn, kept_s=ENDED_KEPT_S, idle_s=session_idle_s, limit=BATCH)
+            batch += store.delete_retired_keys(conn, kept_s=int(RETIRING_S))
+        deleted += batch
+        if batch < BATCH:
+            return deleted

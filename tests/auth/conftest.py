@@ -1,0 +1,202 @@
+"""The auth service on a database of its own, people who use it, and what it has decided to tell others."""
+
+import base64
+import itertools
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from services.auth.app import create_app
+from services.auth.config import AuthSettings
+from services.auth.parts import Parts
+from shared.contracts import Envelope
+from shared.postgres import Database
+
+T = TypeVar("T")
+PASSWORD = "correct horse battery staple"
+ISSUER = "https://app.example.com/auth/v1"
+Make = Callable[..., "Service"]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer: status, JSON body, headers; `code` is the stable word of a problem."""
+
+    status: int
+    json: Any
+    headers: Any
+    text: str
+
+    @property
+    def code(self) -> str | None:
+        return self.json.get("code") if isinstance(self.json, dict) else None
+
+    def __getitem__(self, name: str) -> Any:
+        return self.json[name]
+
+
+class Person:
+    """Somebody with an address and a password; `session` is what the last answer with tokens gave."""
+
+    def __init__(self, service: "Service", email: str, password: str = PASSWORD) -> None:
+        self.service, self.email, self.password = service, email, password
+        self.session: dict[str, Any] = {}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.session['access_token']}"}
+
+    @property
+    def user_id(self) -> str:
+        return str(self.session["user"]["id"])
+
+    @property
+    def session_id(self) -> str:
+        return str(claims_of(self.session["access_token"])["sid"])
+
+    def sign_up(self, **members: Any) -> Reply:
+        body = {"email": self.email, "password": self.password, **members}
+        return self._keep(self.service.post("/signup", body))
+
+    def confirm(self) -> Reply:
+        token = self.service.mail_to(self.email)["code"]
+        return self._keep(self.service.post("/verify", {"type": "signup", "email": self.email, "token": token}))
+
+    def log_in(self, **headers: str) -> Reply:
+        body = {"email": self.email, "password": self.password}
+        return self._keep(self.service.post("/token?grant_type=password", body, headers))
+
+    def refresh(self, refresh_token: str | None = None) -> Reply:
+        body = {"refresh_token": refresh_token or self.session["refresh_token"]}
+        return self._keep(self.service.post("/token?grant_type=refresh_token", body))
+
+    def get(self, path: str) -> Reply:
+        return self.service.get(path, self.headers)
+
+    def _keep(self, reply: Reply) -> Reply:
+        if reply.status == 200 and "access_token" in reply.json:
+            self.session = reply.json
+        return reply
+
+
+class Service:
+    """The service under test, called in process; its database is real and its own."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self.parts: Parts = app.extensions["auth"]
+        self.db: Database = self.parts.db
+
+    def call(
+        self, method: str, path: str, *, body: Any = None, headers: dict[str, str] | None = None, **options: Any
+    ) -> Reply:
+        if body is not None:
+            options["json"] = body
+        response: TestResponse = self.app.test_client().open(
+            f"/auth/v1{path}", method=method, headers=headers, **options
+        )
+        return Reply(response.status_code, response.get_json(silent=True), response.headers, response.text)
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> Reply:
+        return self.call("GET", path, headers=headers)
+
+    def post(self, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Reply:
+        return self.call("POST", path, body=body, headers=headers)
+
+    def person(self, name: str) -> Person:
+        return Person(self, f"{name}@example.com")
+
+    def member(self, name: str) -> Person:
+        """Somebody who has signed up, confirmed the address and so is logged in."""
+        person = self.person(name)
+        assert person.sign_up().status == 200
+        assert person.confirm().status == 200
+        return person
+
+    def rows(self, sql: str, **params: Any) -> list[dict[str, Any]]:
+        with self.db.transaction() as conn, conn.cursor() as cursor:
+            cursor.execute(sql, params)
+            return [dict(row) for row in cursor.fetchall()] if cursor.description else []
+
+    def events(self, type: str | None = None) -> list[Envelope]:
+        """What waits in the outbox, in order."""
+        rows = self.rows("SELECT envelope FROM outbox ORDER BY position")
+        envelopes = [Envelope.model_validate_json(row["envelope"]) for row in rows]
+        return [envelope for envelope in envelopes if type in (None, envelope.type)]
+
+    def mails_to(self, email: str) -> list[dict[str, Any]]:
+        return [event.data for event in self.events("message.requested") if event.data["email"] == email]
+
+    def mail_to(self, email: str) -> dict[str, str]:
+        """The parameters of the last mail to an address, with the secret of its link as `token_hash`."""
+        params: dict[str, str] = self.mails_to(email)[-1]["params"]
+        query = parse_qs(urlsplit(params.get("link", "")).query)
+        return {**params, **{name: values[0] for name, values in query.items()}}
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """The claims of a token, unverified."""
+    payload = token.split(".")[1]
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return claims
+
+
+def at_once(task: Callable[[int], T], times: int = 20) -> list[T]:
+    """Run `task(0)`, `task(1)`, … in as many threads at the same time."""
+    with ThreadPoolExecutor(times) as pool:
+        return list(pool.map(task, range(times)))
+
+
+@pytest.fixture
+def make_settings(fresh_database: Callable[[str], str]) -> Callable[..., AuthSettings]:
+    def make(**changes: Any) -> AuthSettings:
+        defaults: dict[str, Any] = {
+            "database_url": fresh_database("auth"),
+            "secret_keys": base64.b64encode(os.urandom(32)).decode(),
+            "amqp_url": "amqp://nobody:nothing@127.0.0.1:1/%2F",
+            "issuer": ISSUER,
+            "jwks_url": f"{ISSUER}/.well-known/jwks.json",
+            "public_url": "https://app.example.com",
+            "site_url": "https://www.example.com/welcome",
+            "redirect_urls": "com.example.app://confirmed, https://www.example.com/other",
+        }
+        return AuthSettings(**{**defaults, **changes})
+
+    return make
+
+
+@pytest.fixture
+def make_service(make_settings: Callable[..., AuthSettings]) -> Iterator[Make]:
+    made: list[Service] = []
+
+    def make(**changes: Any) -> Service:
+        made.append(Service(create_app(make_settings(**changes))))
+        return made[-1]
+
+    yield make
+    for service in made:
+        service.db.close()
+
+
+@pytest.fixture
+def service(make_service: Make) -> Service:
+    return make_service()
+
+
+@pytest.fixture
+def alice(service: Service) -> Person:
+    return service.member("alice")
+
+
+@pytest.fixture
+def mallory(service: Service) -> Person:
+    return service.member("mallory")
