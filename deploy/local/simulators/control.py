@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -150,7 +151,7 @@ class Control:
         return Response(status=204)
 
     async def health(self, request: Request) -> Response:
-        return json_response({"status": "ok", "uptime_s": round(time.time() - self._started_at, 1)})
+        return json_response({"status": "ok", "pid": os.getpid(), "uptime_s": round(time.time() - self._started_at, 1)})
 
     async def metrics(self, request: Request) -> Response:
         stats = self._arrivals.stats()

@@ -124,7 +124,8 @@ class Simulators:
         return json.loads(text) if text else None
 
     def _is_healthy(self) -> bool:
+        """Our own process answers: another one on the same port does not count."""
         try:
-            return bool(self.call("GET", "/healthz")["status"] == "ok")
+            return bool(self.call("GET", "/healthz")["pid"] == self.pid)
         except (OSError, ValueError, http.client.HTTPException):
             return False
