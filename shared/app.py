@@ -1,10 +1,12 @@
 """The Flask app of a service: one way to answer errors, log a request, say how one is, and describe oneself."""
 
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from flask import Response, current_app, g, request
 from flask_openapi3 import Info, OpenAPI
@@ -31,7 +33,8 @@ from shared.tokens import Verifier, bearer
 
 log = logging.getLogger("access")
 ReadyChecks = Mapping[str, Callable[[], None]]
-OWN_ROUTES = frozenset({"livez", "readyz", "metrics", "openapi", "static"})
+OWN_ROUTES = frozenset({"livez", "readyz", "metrics", "openapi"})
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 def create_app(
@@ -52,6 +55,8 @@ def create_app(
         validation_error_status=400,
         validation_error_model=ProblemDocument,
         validation_error_callback=_refuse_invalid,
+        static_folder=None,
+        root_path=os.getcwd(),  # else Flask looks for a module named like the component: `profile` is one of Python's
     )
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
@@ -74,7 +79,20 @@ def _begin() -> None:
     g.started = time.perf_counter()
     trace.request_id.set(trace.accept_request_id(request.headers.get("X-Request-Id"), str(new_id())))
     trace.traceparent.set(trace.continue_trace(request.headers.get("traceparent")))
-    if "\x00" in request.path or b"%00" in request.query_string:
+    _refuse_broken_address()
+
+
+def _refuse_broken_address() -> None:
+    """Werkzeug would put U+FFFD for what is not UTF-8, and two different addresses would look alike."""
+    path, query = request.environ["PATH_INFO"], request.query_string
+    try:
+        if not path.isascii():
+            path.encode("latin-1").decode()  # PEP 3333 hands the bytes over like this
+        if b"%" in query or not query.isascii():
+            unquote_to_bytes(query).decode()
+    except UnicodeDecodeError as error:
+        raise BadRequest("The address is not valid UTF-8.") from error
+    if "\x00" in path or b"%00" in query:
         raise BadRequest("The address holds the character U+0000.")
 
 
@@ -85,7 +103,7 @@ def _view() -> Any:
 def _authorise() -> None:
     """Hold the caller against what the route declares, before anything of the request is parsed."""
     access: Access | None = getattr(_view(), "access", None)
-    if access is None or access.kind == "public":
+    if access is None or access.kind == "public" or request.method == "OPTIONS":
         return
     verifier: Verifier = current_app.extensions["verifier"]
     g.claims = claims = verifier.verify(bearer(request.headers.get("Authorization")))
@@ -99,7 +117,7 @@ def _authorise() -> None:
 
 def _read_body() -> None:
     places: Mapping[str, str] = getattr(_view(), "places", {})
-    if "body" not in places.values():
+    if "body" not in places.values() or request.method == "OPTIONS":
         return
     if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
         raise UnsupportedMediaType("Send the body as application/json.")
@@ -119,6 +137,11 @@ def _route() -> str:
     return request.url_rule.rule if request.url_rule else "(none)"
 
 
+def _method() -> str:
+    """The method if it is one that we answer: any word may be sent as a method, and each would be a time series."""
+    return request.method if request.method in METHODS else "(other)"
+
+
 def _end(response: Response) -> Response:
     duration_s = time.perf_counter() - g.get("started", time.perf_counter())
     if request_id := trace.request_id.get():
@@ -126,11 +149,12 @@ def _end(response: Response) -> Response:
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["X-Content-Type-Options"] = "nosniff"
     route = _route()
-    metrics.REQUESTS.labels(request.method, route, response.status_code).inc()
-    metrics.DURATION.labels(request.method, route).observe(duration_s)
+    method = _method()
+    metrics.REQUESTS.labels(method, route, response.status_code).inc()
+    metrics.DURATION.labels(method, route).observe(duration_s)
     if request.endpoint not in OWN_ROUTES:
         fields: dict[str, Any] = {
-            "method": request.method,
+            "method": method,
             "route": route,
             "status": response.status_code,
             "duration_ms": round(duration_s * 1000, 2),
@@ -169,7 +193,7 @@ def _detail(error: HTTPException) -> str:
     if error.code == 404:
         return "There is nothing at this address."
     if error.code == 405:
-        return f"{request.method} is not possible here."
+        return "This method is not possible here."
     return error.description or "The request cannot be answered."
 
 

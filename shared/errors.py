@@ -10,12 +10,14 @@ Problem ─┬─ BadRequest 400 ─── ValidationFailed        ├─ Payloa
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
 MEDIA_TYPE = "application/problem+json"
+MAX_FIELD_ERRORS = 50  # a body of unknown names must not make an answer larger than itself
 
 
 class FieldError(BaseModel):
@@ -151,13 +153,14 @@ class HTTPProblem(Problem):
     """Any other status, as raised by the web framework itself (404, 405, 406, …)."""
 
     def __init__(self, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(detail, code=title.lower().replace(" ", "_").replace("'", ""), headers=headers)
+        super().__init__(detail, code=re.sub(r"[^a-z]+", "_", title.lower().replace("'", "")), headers=headers)
         self.status, self.title = status, title
 
 
 def validation_problem(error: ValidationError, place: str = "body") -> ValidationFailed:
     """Translate pydantic's errors, without ever echoing the input. `place` is body, query, path or header."""
-    errors = [_field_error(place, e["loc"], e["msg"]) for e in error.errors(include_input=False, include_url=False)]
+    found = error.errors(include_input=False, include_url=False)[:MAX_FIELD_ERRORS]
+    errors = [_field_error(place, e["loc"], e["msg"]) for e in found]
     first = errors[0]
     where = first.pointer or first.parameter or first.header
     return ValidationFailed(f"{where}: {first.detail}" if where else first.detail, errors=errors)

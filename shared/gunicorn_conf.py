@@ -1,9 +1,8 @@
 """gunicorn's settings for every service: `gunicorn -c shared/gunicorn_conf.py "services.auth.app:create_app()"`."""
 
 import os
+import shutil
 import tempfile
-
-from prometheus_client import multiprocess
 
 bind = os.environ.get("BIND", "127.0.0.1:8000")
 workers = int(os.environ.get("WEB_WORKERS", "1"))
@@ -20,12 +19,21 @@ loglevel = "warning"
 control_socket_disable = True
 forwarded_allow_ips = ""
 
-if workers > 1:
-    # Set before anything imports prometheus_client's metrics: they choose their storage when they are made.
-    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="gatehouse-metrics-"))
+_made_folder = None
+if workers > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    # Before anything imports prometheus_client, this file included: it chooses its storage when it is imported.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = _made_folder = tempfile.mkdtemp(prefix="gatehouse-metrics-")
 
 
 def child_exit(server: object, worker: object) -> None:
     """Forget the live gauges of a worker that ended."""
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        from prometheus_client import multiprocess
+
         multiprocess.mark_process_dead(worker.pid)  # type: ignore[attr-defined]
+
+
+def on_exit(server: object) -> None:
+    """Remove the metrics' folder, if it was made here."""
+    if _made_folder:
+        shutil.rmtree(_made_folder, ignore_errors=True)

@@ -1,11 +1,15 @@
 """Strict JSON (RFC 8259) from an untrusted body: what a parser forgives and a database does not is refused here."""
 
 import json
+import math
+import re
 from typing import Any, NoReturn
 
 from shared.errors import BadRequest
 
 MAX_DEPTH = 32
+# Whatever could be an integer beyond 64 bits: what stores and other languages would round or refuse.
+LONG_NUMBER = re.compile(rb"\d{19}")
 
 
 def parse(data: bytes) -> Any:
@@ -15,11 +19,17 @@ def parse(data: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise _malformed(f"The body is not valid UTF-8 (byte {error.start}).") from error
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        value = json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=_int64 if LONG_NUMBER.search(data) else None,
+            object_pairs_hook=_unique,
+        )
     except RecursionError as error:
         raise _malformed(f"The body is nested deeper than {MAX_DEPTH} levels.") from error
     except json.JSONDecodeError as error:
-        raise _malformed(f"The body is not valid JSON: {error.msg} at byte {error.pos}.") from error
+        raise _malformed(f"The body is not valid JSON: {error.msg} at character {error.pos}.") from error
     if not isinstance(value, dict | list):
         raise _malformed("The body must be a JSON object.")
     if data.count(b"{") + data.count(b"[") > MAX_DEPTH:
@@ -35,6 +45,19 @@ def _malformed(detail: str) -> BadRequest:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise _malformed(f"{name} is not JSON.")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise _malformed("A number is too large.")
+    return number
+
+
+def _int64(text: str) -> int:
+    if len(text) > 20 or not -(2**63) <= int(text) < 2**63:
+        raise _malformed("An integer does not fit into 64 bits.")
+    return int(text)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -14,14 +14,26 @@ STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "
 # A token or a password that slipped into a message, whatever wrote it.
 SECRET = re.compile(
     r"eyJ[\w-]{6,}\.[\w-]+\.[\w-]*"  # a JWT
-    r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"  # user:password in a URL
-    r"|(?i:(?<=bearer )\S+)"
-    r"|(?i:(?<=password=)[^\s&]+|(?<=token=)[^\s&]+|(?<=secret=)[^\s&]+)"
+    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"  # user:password in a URL
+    r"|(?i:(?<=bearer )[^\s'\"]+|(?<=basic )[^\s'\"]+)"
+    r"|(?i:(?P<name>(?:password|token|secret|api_?key)['\"]?\s*[=:]\s*)(?:'[^']*'|\"[^\"]*\"|[^\s&,;}'\"]+))"
 )
+SECRET_NAME = re.compile(r"(?i)(password|secret|token|authorization|api_?key)$")
 
 
 def redact(text: str) -> str:
-    return SECRET.sub("[redacted]", text)
+    return SECRET.sub(lambda match: (match["name"] or "") + "[redacted]", text)
+
+
+def _clean(value: Any, name: str = "") -> Any:
+    """The value with every secret in it replaced: before it becomes JSON, so that the line stays JSON."""
+    if SECRET_NAME.search(name):
+        return "[redacted]"
+    if isinstance(value, dict):
+        return {str(key): _clean(item, str(key)) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_clean(item) for item in value]
+    return value if isinstance(value, int | float | None) else redact(str(value))
 
 
 class JsonFormatter(logging.Formatter):
@@ -46,7 +58,8 @@ class JsonFormatter(logging.Formatter):
         line.update({name: value for name, value in vars(record).items() if name not in STANDARD})
         if record.exc_info and record.exc_info[0]:
             line["error"] = "".join(traceback.format_exception(*record.exc_info))
-        return redact(json.dumps(line, default=str, ensure_ascii=False))
+        text = json.dumps(_clean(line), ensure_ascii=False)
+        return text.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair cannot be written
 
 
 def configure(component: str, level: str = "INFO") -> None:
@@ -56,7 +69,6 @@ def configure(component: str, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    logging.getLogger("pika").setLevel(
-        "CRITICAL"
-    )  # it logs a stack trace for every refused connection; we log one line
+    # pika logs a stack trace for every refused connection; we log one line.
+    logging.getLogger("pika").setLevel("CRITICAL")
     logging.getLogger("urllib3").setLevel("WARNING")

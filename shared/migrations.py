@@ -43,7 +43,7 @@ def read(folder: Path) -> list[Migration]:
     numbers = [file.name[:4] for file in files]
     if len(set(numbers)) != len(numbers):
         raise MigrationError("Two migrations bear the same number.")
-    return [Migration(file.name, file.read_text()) for file in files]
+    return [Migration(file.name, file.read_text(encoding="utf-8")) for file in files]
 
 
 def migrate(database: Database, folder: Path) -> list[str]:

@@ -57,10 +57,13 @@ class Database:
             conn = self._take()
             with conn:
                 yield conn
-        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-            if isinstance(error, SerializationFailure | DeadlockDetected):
-                raise Unavailable("Too many changed the same thing at once.", retry_after_s=1) from error
-            raise Unavailable("The database does not answer.") from error
+        except (SerializationFailure, DeadlockDetected) as error:
+            raise Unavailable("Too many changed the same thing at once.", retry_after_s=1) from error
+        except psycopg2.Error as error:
+            # libpq reports some lost connections as a bare DatabaseError: the connection itself knows better.
+            if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) or (conn and conn.closed):
+                raise Unavailable("The database does not answer.") from error
+            raise
         finally:
             IN_USE.dec()
             self._give_back(conn)

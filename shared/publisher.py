@@ -14,6 +14,7 @@ from typing import Any
 
 import pika
 from pika.channel import Channel
+from pika.exceptions import AMQPError
 from pika.frame import Method
 from pika.spec import Basic
 
@@ -179,8 +180,9 @@ class Publisher:
                 batch.tags.add(self._next_tag)
                 self._next_tag += 1
                 channel.basic_publish(message.exchange, message.routing_key, message.body, message.properties())
-        except Exception as error:  # what AMQP cannot carry; the count of tags is off now, so start anew
-            batch.fail(error)
+        except Exception as error:  # the count of tags is off now: start anew
+            is_lost = isinstance(error, AMQPError)
+            batch.fail(Unavailable("The message broker cannot take a message.") if is_lost else error)
             self._connection.close()  # type: ignore[union-attr]  # we are called from its loop
 
     def _confirmed(self, frame: Method[Basic.Ack | Basic.Nack]) -> None:

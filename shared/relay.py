@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Protocol
 
 from prometheus_client import Counter, Gauge
@@ -48,15 +48,21 @@ class Relay:
             try:
                 while not stop.is_set() and self.relay_batch():
                     pass
-                LAG.set(self._source.lag_s())
+                self._measure()
                 pause_s = 0.1
             except Unavailable as error:
                 log.warning("the outbox waits: %s", error.detail)
+                self._measure()
                 stop.wait(pause_s)
                 pause_s = min(pause_s * 2, 5.0)
                 continue
             self._wait(stop)
         self._publisher.close()
+
+    def _measure(self) -> None:
+        """Above all while the broker is down: then the lag is what an alert looks at."""
+        with suppress(Unavailable):
+            LAG.set(self._source.lag_s())
 
     def _wait(self, stop: threading.Event) -> None:
         """Until something is added. The poll is only for the announcement that went astray."""

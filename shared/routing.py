@@ -205,17 +205,17 @@ def require_match(version: object, *, required: bool = False) -> None:
     wanted, unwanted = request.headers.get("If-Match"), request.headers.get("If-None-Match")
     if wanted is None and unwanted is None and required:
         raise PreconditionRequired("Send If-Match with the ETag you last saw.")
-    if wanted is not None and (current is None or not (wanted.strip() == "*" or current in _etags(wanted))):
+    if wanted is not None and not _names(wanted, current):
         raise PreconditionFailed("It has changed since: read it again.", headers={"ETag": current} if current else None)
-    if unwanted is not None and current is not None and (unwanted.strip() == "*" or current in _etags(unwanted)):
-        raise PreconditionFailed("It exists already.", headers={"ETag": current})
+    if unwanted is not None and _names(unwanted, current, weak=True):
+        raise PreconditionFailed("It exists already.", headers={"ETag": current} if current else None)
 
 
 def is_not_modified(version: object) -> bool:
     """True if a GET's `If-None-Match` names the stored version, so that 304 is the answer. Sets the ETag."""
     set_etag(version)
     unwanted = request.headers.get("If-None-Match")
-    return unwanted is not None and (unwanted.strip() == "*" or f'"{version}"' in _etags(unwanted, weak=True))
+    return unwanted is not None and _names(unwanted, f'"{version}"', weak=True)
 
 
 def not_modified() -> Response:
@@ -223,9 +223,12 @@ def not_modified() -> Response:
     return Response(status=304, headers=_etag_header())
 
 
-def _etags(header: str, *, weak: bool = False) -> set[str]:
+def _names(header: str, current: str | None, *, weak: bool = False) -> bool:
+    """Is `current` in the list? If-None-Match compares weakly, If-Match strongly: there a weak tag matches nothing."""
     tags = {tag.strip() for tag in header.split(",")}
-    return {tag.removeprefix("W/") for tag in tags} if weak else tags
+    if current is None or tags == {"*"}:
+        return current is not None
+    return current in ({tag.removeprefix("W/") for tag in tags} if weak else tags)
 
 
 def header_problem(name: str, detail: str) -> ValidationFailed:

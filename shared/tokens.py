@@ -17,7 +17,9 @@ log = logging.getLogger(__name__)
 TOKEN_LIFETIME_S = 600
 LEEWAY_S = 5
 MAX_TOKEN_BYTES = 8_192
+FIRST_TRY_S = 1.0
 ALGORITHM_OF_CURVE = {"P-256": "ES256"}
+WRONG_KEYS = (requests.RequestException, ValueError, LookupError, TypeError, AttributeError, jwt.PyJWTError)
 FORBIDDEN_HEADERS = ("crit", "jku", "jwk", "x5u", "x5c")
 
 
@@ -94,23 +96,26 @@ class KeySet:
     def get(self, kid: str) -> jwt.PyJWK:
         """The key, fetched if need be. Raise Unauthorized(token_unknown_key), or Unavailable without any key at all."""
         key = self.known(kid)
-        if key is None:
+        if key is None and not (kid in self._keys and self._lock.locked()):  # one thread fetches, the others go on
             self.refresh()
-            key = self._keys.get(kid)
+        key = key or self._keys.get(kid)
         if key is None:
             raise refusal("token_unknown_key", "The token was signed with a key that is not known.")
         return key
 
     def refresh(self, *, force: bool = False) -> None:
-        """Fetch once for all waiting threads, unless it was tried within the cooldown."""
+        """Fetch once for all waiting threads, unless that was tried within the cooldown (a second, without any keys)."""
         with self._lock:
-            if not force and time.monotonic() - self._tried_at < self.cooldown_s and self._keys:
+            cooldown_s = self.cooldown_s if self._keys else min(self.cooldown_s, FIRST_TRY_S)
+            if not force and time.monotonic() - self._tried_at < cooldown_s:
+                if not self._keys:
+                    raise Unavailable("The keys that verify tokens cannot be fetched now.")
                 return
             self._tried_at = time.monotonic()
             try:
                 self._keys = self._fetch()
                 self._fetched_at = time.monotonic()
-            except (requests.RequestException, ValueError, KeyError, jwt.PyJWTError) as error:
+            except WRONG_KEYS as error:
                 if not self._keys:
                     raise Unavailable("The keys that verify tokens cannot be fetched now.") from error
                 self._fetched_at = time.monotonic() - self.max_age_s + self.cooldown_s
@@ -178,5 +183,5 @@ class Verifier:
             raise refusal("token_audience", "The token is for another audience.") from error
         except jwt.InvalidSignatureError as error:
             raise refusal("token_signature", "The token's signature is wrong.") from error
-        except (jwt.PyJWTError, ValidationError, ValueError, RecursionError) as error:
+        except (jwt.PyJWTError, ValidationError, ValueError, OverflowError, RecursionError) as error:
             raise refusal("token_malformed", "The token's claims are not acceptable.") from error

@@ -47,9 +47,10 @@ def _guard(name: str, loop: Loop, stop: threading.Event, failed: threading.Event
         loop(stop)
     except Exception:
         log.exception("the loop %s failed", name)
-    if not stop.is_set():
-        failed.set()
-        stop.set()
+    finally:
+        if not stop.is_set():
+            failed.set()
+            stop.set()
 
 
 def every(interval_s: float, task: Callable[[], object]) -> Loop:
