@@ -2,7 +2,6 @@
 
 import json
 import logging
-import signal
 import socket
 import subprocess
 import time
@@ -73,12 +72,16 @@ class RabbitMQ(Server):
     def ports(self) -> list[int]:
         return [self.port, self.dist_port, self.management_port, self.prometheus_port]
 
-    def prepare(self) -> None:
+    def check_package(self) -> None:
+        """Raise ServerError without Debian's package."""
         if not (PROGRAMS / "rabbitmq-server").exists():
             raise ServerError(
                 "RabbitMQ's package is missing: run `deploy/local/bootstrap` with root or sudo rights, "
                 "or have somebody run `apt-get install rabbitmq-server`."
             )
+
+    def prepare(self) -> None:
+        self.check_package()
         for folder in (self.folder, self.folder / "mnesia", self.folder / "log", self.folder / "config"):
             folder.mkdir(parents=True, exist_ok=True)
         self._write(".erlang.cookie", self.cookie, mode=0o400)
@@ -152,10 +155,10 @@ log.file = false
             self._wait_for_epmd()
         return super().start()
 
-    def stop(self, timeout_s: float = 20) -> None:
-        super().stop(timeout_s)
+    def kill(self) -> None:
+        super().kill()
         if self._epmd is not None:
-            self._epmd.send_signal(signal.SIGKILL)
+            self._epmd.kill()
             self._epmd.wait()
             self._epmd = None
 

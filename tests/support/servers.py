@@ -21,6 +21,10 @@ S = TypeVar("S", bound=Server)
 class Servers:
     """Each server starts when a test first asks for it; `stop` ends what was started and removes its folder."""
 
+    postgres_class = Postgres
+    rabbitmq_class = RabbitMQ
+    mongo_class = Mongo
+
     def __init__(self) -> None:
         # A short path: PostgreSQL's socket must stay below 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="ght-", dir="/tmp"))
@@ -30,13 +34,13 @@ class Servers:
     @cached_property
     def postgres(self) -> Postgres:
         (port,) = free_ports(1)
-        return self._start(Postgres(self.folder / "pg", port, secrets.token_hex(12)))
+        return self._start(self.postgres_class(self.folder / "pg", port, secrets.token_hex(12)))
 
     @cached_property
     def rabbitmq(self) -> RabbitMQ:
         port, dist, epmd, management, prometheus = free_ports(5)
         passwords = {user: secrets.token_hex(12) for user in broker_permissions.USERS}
-        server = RabbitMQ(
+        server = self.rabbitmq_class(
             self.folder / "mq",
             port,
             dist_port=dist,
@@ -51,7 +55,7 @@ class Servers:
     @cached_property
     def mongo(self) -> Mongo:
         (port,) = free_ports(1)
-        return self._start(Mongo(self.folder / "mongo", port))
+        return self._start(self.mongo_class(self.folder / "mongo", port))
 
     def _start(self, server: S) -> S:
         server.folder.mkdir(parents=True, exist_ok=True)
