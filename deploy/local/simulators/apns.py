@@ -106,7 +106,6 @@ def _arrival(request: PushRequest, payload: dict[str, Any] | None, **outcome: An
         to=request.device_token,
         headers={":method": request.method, ":path": request.path, **without_secrets(request.headers)},
         raw=request.body,
-        body=request.body.decode("utf-8", "replace") if payload is None else payload,
         title=str(title or ""),
         text=str(text or ""),
         **outcome,

@@ -2,14 +2,17 @@
 
 import asyncio
 import hashlib
+import json
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 MAX_COUNTED = 100_000
+MAX_LISTED = 1_000
 
 
 @dataclass(slots=True)
@@ -18,7 +21,6 @@ class Arrival:
     to: str
     headers: dict[str, str]
     raw: bytes
-    body: Any
     key: str = ""
     provider_id: str = ""
     outcome: str = "accepted"
@@ -32,9 +34,20 @@ class Arrival:
     received_at: float = field(default_factory=time.time)
 
     @property
+    def body(self) -> Any:
+        """The JSON of a push, parsed anew each time: what is kept is the raw one, a fifth of its size."""
+        text = self.raw.decode("utf-8", "replace")
+        if self.channel == "smtp":
+            return text
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+
+    @property
     def size_bytes(self) -> int:
-        """Roughly what keeping it costs: the parsed body and headers weigh about as much again as the raw one."""
-        return 2 * len(self.raw) + 2_000
+        """Roughly what keeping it costs, with headers and the parsed mail."""
+        return (3 if self.mail else 1) * len(self.raw) + 2_000
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -71,6 +84,7 @@ class Arrivals:
         self._kept_bytes = 0
         self._next_id = int(time.time() * 1000)  # so that ids grow over restarts too
         self._counted: OrderedDict[tuple[str, str, str], int] = OrderedDict()
+        self._repeated: set[tuple[str, str, str]] = set()
         self._forgotten = 0
         self.totals: Counter[tuple[str, str]] = Counter()
         self.reasons: Counter[tuple[str, str]] = Counter()
@@ -96,8 +110,11 @@ class Arrivals:
     def _count(self, key: tuple[str, str, str]) -> None:
         self._counted[key] = self._counted.get(key, 0) + 1
         self._counted.move_to_end(key)
+        if self._counted[key] > 1:
+            self._repeated.add(key)
         if len(self._counted) > MAX_COUNTED:
-            self._counted.popitem(last=False)
+            forgotten, _ = self._counted.popitem(last=False)
+            self._repeated.discard(forgotten)
             self._forgotten += 1
 
     def newest_first(self) -> Iterator[Arrival]:
@@ -111,6 +128,7 @@ class Arrivals:
     def clear(self) -> None:
         self._kept.clear()
         self._counted.clear()
+        self._repeated.clear()
         self.totals.clear()
         self.reasons.clear()
         self._kept_bytes = self._forgotten = 0
@@ -137,14 +155,14 @@ class Arrivals:
         for (channel, outcome), total in sorted(self.totals.items()):
             channels.setdefault(channel, {"accepted": 0, "refused": 0})[outcome] = total
         repeated = [
-            {"channel": channel, "to": to, "key": key, "count": count}
-            for (channel, to, key), count in self._counted.items()
-            if count > 1
+            {"channel": channel, "to": to, "key": key, "count": self._counted[channel, to, key]}
+            for channel, to, key in islice(self._repeated, MAX_LISTED)
         ]
         return {
             "channels": channels,
             "refusals": [{"channel": c, "reason": r, "count": n} for (c, r), n in sorted(self.reasons.items())],
             "distinct": len(self._counted),
+            "repeated_count": len(self._repeated),
             "repeated": repeated,
             "forgotten": self._forgotten,
             "kept": len(self._kept),

@@ -164,7 +164,7 @@ class Control:
                 lines.append(f'simulator_messages_total{{channel="{channel}",outcome="{outcome}"}} {total}')
         for name, value, text in (
             ("simulator_messages_kept", stats["kept"], "Messages held in memory."),
-            ("simulator_messages_repeated", len(stats["repeated"]), "Messages that arrived more than once."),
+            ("simulator_messages_repeated", stats["repeated_count"], "Messages that arrived more than once."),
             ("simulator_apns_connections", len(self._apns.connections), "Open HTTP/2 connections."),
             ("simulator_faults", len(self._faults.list()), "Faults waiting to be used."),
         ):

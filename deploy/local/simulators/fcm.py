@@ -111,7 +111,6 @@ def _arrival(request: Request, message: dict[str, Any], **outcome: Any) -> Arriv
         to=_target(message),
         headers=without_secrets(request.headers),
         raw=request.body,
-        body={"message": message} if message else request.body.decode("utf-8", "replace"),
         key=data.get("message_id") or _collapse_key(message, notification),
         title=notification.get("title") or data.get("title", ""),
         text=notification.get("body") or data.get("body", ""),

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -89,7 +90,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _begin(self, event: h2.events.RequestReceived) -> None:
-        stream_id, pairs = event.stream_id, [(str(name), str(value)) for name, value in event.headers]
+        stream_id, pairs = event.stream_id, [(sys.intern(str(name)), str(value)) for name, value in event.headers]
         if self._is_limit_known and len(self._requests) + len(self._answering) >= self._allowed_streams:
             self._h2.reset_stream(stream_id, h2.errors.ErrorCodes.REFUSED_STREAM)
             return

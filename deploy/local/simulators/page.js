@@ -78,7 +78,7 @@ function showCounts(stats) {
   repeated.hidden = stats.repeated.length === 0;
   if (stats.repeated.length) {
     const first = stats.repeated[0];
-    const others = stats.repeated.length > 1 ? ` and ${stats.repeated.length - 1} more` : "";
+    const others = stats.repeated_count > 1 ? ` and ${stats.repeated_count - 1} more` : "";
     repeated.textContent = `Arrived more than once: ${first.key} to ${short(first.to)} (${first.count} times)${others}.`;
   }
   byId("empty").hidden = view.items.length > 0;

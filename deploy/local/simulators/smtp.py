@@ -77,9 +77,7 @@ class Mailroom:
 
     def _refuse(self, envelope: Envelope, address: str, reason: str, status: int) -> None:
         headers = {"mail from": envelope.mail_from or ""}
-        self._arrivals.add(
-            Arrival("smtp", address, headers, b"", "", outcome="refused", status=status, reason=reason)
-        )
+        self._arrivals.add(Arrival("smtp", address, headers, b"", outcome="refused", status=status, reason=reason))
 
 
 class Server:
@@ -147,7 +145,6 @@ def _arrivals(envelope: Envelope) -> list[Arrival]:
             to=address,
             headers=headers,
             raw=raw,
-            body=raw.decode("utf-8", "replace"),
             key=message_id,
             provider_id=message_id,
             status=250,
