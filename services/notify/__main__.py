@@ -1,0 +1,36 @@
+"""The verbs of the notify service: `python -m services.notify serve | worker | migrate`."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from services.notify import worker
+from services.notify.config import NotifySettings
+from shared import logs
+from shared.migrations import migrate
+from shared.postgres import Database, wait_until_ready
+from shared.settings import load
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m services.notify", description="Devices, push and mail.")
+    parser.add_argument("verb", choices=["serve", "worker", "migrate"])
+    verb = parser.parse_args().verb
+    if verb == "serve":
+        command = ["gunicorn", "-c", "shared/gunicorn_conf.py", "services.notify.app:create_app()"]
+        os.execv(sys.executable, [sys.executable, "-m", *command])  # noqa: S606 — becomes gunicorn
+    settings = load(NotifySettings)
+    if verb == "worker":
+        return worker.run(settings)
+    logs.configure("notify-migrate", settings.log_level)
+    database = Database(settings.database_url.get_secret_value(), size=1, application_name="notify-migrate")
+    wait_until_ready(database, timeout_s=30)
+    print(f"notify: {len(migrate(database, MIGRATIONS))} migration(s) applied")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

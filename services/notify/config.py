@@ -1,0 +1,71 @@
+"""Settings of the notify service, beside those of every component. A channel without its settings sends nothing."""
+
+from typing import Literal, Self
+
+from pydantic import Field, FilePath, HttpUrl, PostgresDsn, SecretStr, TypeAdapter, model_validator
+
+from shared.settings import Settings
+
+APPLE_PRODUCTION = "https://api.push.apple.com"
+APPLE_SANDBOX = "https://api.sandbox.push.apple.com"
+
+
+class NotifySettings(Settings):
+    database_url: SecretStr = Field(description="postgresql://role:password@host:port/database")
+
+    push_transport: Literal["curl", "library"] = Field(
+        "curl", description="curl: pycurl over HTTP/2; library: the transports of pyfcm and apns2"
+    )
+    fcm_service_account_file: FilePath | None = Field(None, description="Google service account (JSON); none: no FCM")
+    fcm_project_id: str | None = Field(None, description="Firebase project; else the service account's")
+    fcm_base_url: str = Field("https://fcm.googleapis.com/v1/projects", description="FCM up to the project's name")
+    apns_key_file: FilePath | None = Field(None, description="Apple signing key (.p8); none: no APNs")
+    apns_key_id: str | None = Field(None, description="ten characters that name the signing key")
+    apns_team_id: str | None = Field(None, description="ten characters that name the Apple team")
+    apns_topic: str | None = Field(None, description="bundle id for devices that registered without app_id")
+    apns_url: str = Field(APPLE_PRODUCTION, description="APNs for devices of the production environment")
+    apns_sandbox_url: str | None = Field(
+        None, description="APNs for sandbox devices; else Apple's sandbox beside Apple's production, or APNS_URL"
+    )
+    apns_ca_file: FilePath | None = Field(None, description="CA bundle for APNs instead of the system's")
+    smtp_host: str | None = Field(None, description="mail relay; none: no mail")
+    smtp_port: int = Field(587, ge=1, le=65535, description="port of the mail relay")
+    smtp_from: str | None = Field(
+        None, pattern=r"^[^@\s<>\",;:]+@[^@\s<>\",;:]+$", description="sender address of every mail"
+    )
+    smtp_from_name: str = Field("Gatehouse", max_length=100, description="sender name of every mail")
+    smtp_username: str | None = Field(None, description="log-in at the mail relay")
+    smtp_password: SecretStr | None = Field(None, description="password at the mail relay")
+    smtp_starttls: bool = Field(True, description="demand STARTTLS; mail is never sent in the clear then")
+    smtp_ca_file: FilePath | None = Field(None, description="CA bundle for the mail relay instead of the system's")
+
+    send_batch: int = Field(200, ge=1, le=1000, description="deliveries a push sender takes at once")
+    send_timeout_s: float = Field(10, gt=0, le=20, description="a provider's answer is waited for so long, seconds")
+    send_lease_s: float = Field(60, ge=1, le=3600, description="a sender's claim on a delivery, seconds")
+    send_max_attempts: int = Field(8, ge=1, le=50, description="attempts before a delivery has failed")
+    retry_base_s: float = Field(5, gt=0, le=300, description="wait before the second attempt; doubles, seconds")
+
+    def model_post_init(self, context: object) -> None:
+        super().model_post_init(context)
+        TypeAdapter(PostgresDsn).validate_python(self.database_url.get_secret_value())
+        for url in (self.fcm_base_url, self.apns_url, self.apns_sandbox_url):
+            if url is not None:
+                TypeAdapter(HttpUrl).validate_python(url)
+
+    @model_validator(mode="after")
+    def _whole_channels(self) -> Self:
+        if self.apns_key_file and not (self.apns_key_id and self.apns_team_id):
+            raise ValueError("APNS_KEY_FILE needs APNS_KEY_ID and APNS_TEAM_ID")
+        if self.smtp_host and not self.smtp_from:
+            raise ValueError("SMTP_HOST needs SMTP_FROM")
+        if bool(self.smtp_username) != bool(self.smtp_password):
+            raise ValueError("SMTP_USERNAME and SMTP_PASSWORD go together")
+        if self.send_lease_s < 2 * self.send_timeout_s:
+            raise ValueError("SEND_LEASE_S must be at least twice SEND_TIMEOUT_S")
+        return self
+
+    @property
+    def apns_urls(self) -> dict[str, str]:
+        """Where to send, by the environment of the device."""
+        sandbox = self.apns_sandbox_url or (APPLE_SANDBOX if self.apns_url == APPLE_PRODUCTION else self.apns_url)
+        return {"production": self.apns_url, "sandbox": sandbox}

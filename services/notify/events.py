@@ -1,0 +1,69 @@
+"""What notify consumes: what others say of people and sessions, and messages to plan.
+
+message.requested, or POST /messages → messages row + message.accepted
+message.accepted → planner: a page of deliveries + delivery.queued_<channel> → a sender
+"""
+
+from services.notify import planner, store
+from services.notify.contracts import MessageAccepted
+from shared import outbox
+from shared.bus import Consumer
+from shared.contracts import MessageRequested, ProfileUpdated, SessionRevoked, UserRegistered, UserUpdated
+from shared.postgres import Connection
+from shared.tokens import LEEWAY_S, TOKEN_LIFETIME_S
+
+DEFAULT_TTL_S = 7 * 24 * 3600
+
+
+def subscribe(consumer: Consumer) -> None:
+    """Tie each event to its handler."""
+    consumer.on(UserRegistered)(add_contact)
+    consumer.on(UserUpdated)(update_contact)
+    consumer.on(ProfileUpdated)(update_profile)
+    consumer.on(SessionRevoked)(forget_devices_of_session)
+    consumer.on(MessageRequested)(accept_message)
+    consumer.on(MessageAccepted)(plan_message)
+
+
+def add_contact(conn: Connection, event: UserRegistered) -> None:
+    store.insert_account(conn, event.user_id, email=event.email, locale=event.locale, at=event.created_at)
+
+
+def update_contact(conn: Connection, event: UserUpdated) -> None:
+    store.put_account(
+        conn,
+        event.user_id,
+        email=event.email,
+        email_confirmed_at=event.email_confirmed_at,
+        at=event.updated_at,
+    )
+
+
+def update_profile(conn: Connection, event: ProfileUpdated) -> None:
+    store.put_profile(
+        conn,
+        event.user_id,
+        display_name=event.display_name,
+        locale=event.locale,
+        timezone=event.timezone,
+        version=event.version,
+    )
+
+
+def forget_devices_of_session(conn: Connection, event: SessionRevoked) -> None:
+    """The session is remembered while its last access token could still register a device."""
+    store.lock_registration(conn, event.session_id)
+    store.insert_revoked_session(conn, event.session_id, remember_s=TOKEN_LIFETIME_S + LEEWAY_S + 60)
+    store.delete_devices_of_session(conn, event.session_id)
+
+
+def accept_message(conn: Connection, event: MessageRequested) -> None:
+    """However often a message is requested under one id, it is one message."""
+    fields = event.model_dump(exclude={"message_id"})
+    message = store.insert_message(conn, {"id": event.message_id, "ttl_s": DEFAULT_TTL_S, **fields})
+    if message:
+        outbox.add(conn, MessageAccepted(message_id=message.id))
+
+
+def plan_message(conn: Connection, event: MessageAccepted) -> None:
+    planner.plan(conn, event.message_id, after=event.after)

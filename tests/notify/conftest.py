@@ -1,0 +1,218 @@
+"""The notify service on real servers: its API, its worker's loops, and the simulators that play FCM, APNs and SMTP."""
+
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import pytest
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from deploy.local.ports import free_ports
+from deploy.local.simulators import Ports, Simulators
+from services.notify import worker
+from services.notify.app import create_app
+from services.notify.config import NotifySettings
+from shared.contracts import Envelope, Event
+from shared.ids import new_id
+from shared.postgres import Database
+from shared.publisher import Message, Publisher
+from tests.support.broker import Broker
+from tests.support.issuer import Issuer
+from tests.support.people import Person
+from tests.support.waiting import eventually
+
+MakeSettings = Callable[..., NotifySettings]
+
+
+@pytest.fixture(scope="session")
+def running_simulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulators]:
+    with Simulators(tmp_path_factory.mktemp("simulators"), Ports(*free_ports(3))) as simulators:
+        yield simulators
+
+
+@pytest.fixture
+def simulators(running_simulators: Simulators) -> Simulators:
+    running_simulators.forget()
+    return running_simulators
+
+
+@pytest.fixture
+def database_url(fresh_database: Callable[[str], str]) -> str:
+    return fresh_database("notify")
+
+
+@pytest.fixture
+def api_settings(database_url: str, issuer: Issuer) -> NotifySettings:
+    """The web process needs no broker and no provider."""
+    return NotifySettings(
+        database_url=database_url,
+        amqp_url="amqp://nobody:nothing@127.0.0.1:1/",
+        issuer=issuer.issuer,
+        jwks_url=issuer.jwks_url,
+    )
+
+
+@pytest.fixture
+def app(api_settings: NotifySettings) -> Iterator[Flask]:
+    made = create_app(api_settings)
+    yield made
+    made.extensions["database"].close()
+
+
+@pytest.fixture
+def db(app: Flask) -> Database:
+    database: Database = app.extensions["database"]
+    return database
+
+
+class Client:
+    """Requests with one token."""
+
+    def __init__(self, app: Flask, headers: dict[str, str]) -> None:
+        self._client, self._headers = app.test_client(), headers
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> TestResponse:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        options = {} if body is None else {"json": body}
+        return self._client.open(f"/notify/v1{path}", method=method, headers={**self._headers, **named}, **options)
+
+    def get(self, path: str) -> TestResponse:
+        return self.call("GET", path)
+
+    def delete(self, path: str) -> TestResponse:
+        return self.call("DELETE", path)
+
+    def put(self, path: str, body: Any) -> TestResponse:
+        return self.call("PUT", path, body)
+
+    def post(self, path: str, body: Any, **headers: str) -> TestResponse:
+        return self.call("POST", path, body, **headers)
+
+    def register(self, platform: str = "android", *, device_id: UUID | None = None, **fields: Any) -> dict[str, Any]:
+        """A device of the caller with an invented push token; what the service answered, with the token."""
+        body = {"platform": platform, "token": push_token(platform), **fields}
+        answer = self.put(f"/devices/{device_id or new_id()}", body)
+        assert answer.status_code in (200, 201), answer.text
+        return {**answer.json, "token": body["token"]}
+
+    def send(self, person: Person, *, title: str = "Hello", body: str = "A message", **fields: Any) -> str:
+        """Send to a person; the message's id."""
+        message = {"to": {"user_id": str(person.user_id)}, "title": title, "body": body, **fields}
+        answer = self.post("/messages", message)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json["id"])
+
+    def finished(self, message_id: str, timeout_s: float = 20) -> list[dict[str, Any]]:
+        """The deliveries of a message, once all are finished."""
+
+        def probe() -> list[dict[str, Any]] | None:
+            message = self.get(f"/messages/{message_id}").json
+            return list(message["deliveries"]) if message["status"] == "finished" else None
+
+        return eventually(probe, timeout_s=timeout_s, what="the end of a message") or []
+
+
+def push_token(platform: str) -> str:
+    return secrets.token_hex(32) if platform == "ios" else f"{secrets.token_hex(11)}:APA91b{secrets.token_urlsafe(60)}"
+
+
+@pytest.fixture
+def as_alice(app: Flask, alice: Person) -> Client:
+    return Client(app, alice.headers)
+
+
+@pytest.fixture
+def as_mallory(app: Flask, mallory: Person) -> Client:
+    return Client(app, mallory.headers)
+
+
+@pytest.fixture
+def as_sender(app: Flask, issuer: Issuer) -> Client:
+    token = issuer.token(new_id(), sid=None, role="service", scope="messages:send")
+    return Client(app, {"Authorization": f"Bearer {token}"})
+
+
+@pytest.fixture
+def client_of(app: Flask) -> Callable[[str], Client]:
+    return lambda token: Client(app, {"Authorization": f"Bearer {token}"})
+
+
+@pytest.fixture
+def worker_settings(
+    database_url: str, broker: Broker, issuer: Issuer, simulators: Simulators
+) -> Callable[..., NotifySettings]:
+    """Settings of a worker that knows the simulators; retries come fast."""
+    credentials = simulators.credentials
+    defaults: dict[str, Any] = {
+        "database_url": database_url,
+        "amqp_url": broker.url("notify"),
+        "issuer": issuer.issuer,
+        "jwks_url": issuer.jwks_url,
+        "fcm_service_account_file": credentials.service_account_file,
+        "fcm_base_url": credentials.fcm_url,
+        "apns_key_file": credentials.apns_key_file,
+        "apns_key_id": credentials.key_id,
+        "apns_team_id": credentials.team_id,
+        "apns_topic": credentials.topic,
+        "apns_url": f"https://{credentials.host}:{credentials.ports.apns}",
+        "apns_ca_file": credentials.ca_file,
+        "smtp_host": credentials.host,
+        "smtp_port": credentials.ports.smtp,
+        "smtp_from": "no-reply@gatehouse.example",
+        "smtp_ca_file": credentials.ca_file,
+        "send_timeout_s": 2,
+        "send_lease_s": 4,
+        "retry_base_s": 0.5,
+    }
+    return lambda **changes: NotifySettings(**{**defaults, **changes})
+
+
+@contextmanager
+def running(settings: NotifySettings) -> Iterator[None]:
+    """The worker's loops in threads of this process, until the block ends."""
+    stop = threading.Event()
+    db = Database(settings.database_url.get_secret_value(), size=worker.CONNECTIONS)
+    threads = [
+        threading.Thread(target=loop, args=(stop,), name=name, daemon=True)
+        for name, loop in worker.loops(settings, db).items()
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+        db.close()
+        assert not [thread.name for thread in threads if thread.is_alive()]
+
+
+@pytest.fixture
+def running_worker(worker_settings: Callable[..., NotifySettings]) -> Iterator[NotifySettings]:
+    settings = worker_settings()
+    with running(settings):
+        yield settings
+
+
+@pytest.fixture
+def publish(broker: Broker) -> Iterator[Callable[..., UUID]]:
+    """`publish(event)` sends it as its own source would, and gives its id; `event_id` repeats an earlier one."""
+    publishers: dict[str, Publisher] = {}
+
+    def send(event: Event, *, event_id: UUID | None = None) -> UUID:
+        source = "auth" if event.source == "any" else event.source
+        envelope = Envelope.of(event, source=source)
+        if event_id:
+            envelope = envelope.model_copy(update={"id": event_id})
+        publisher = publishers.setdefault(source, Publisher(broker.url(source)))
+        publisher.publish([Message.of(envelope)])
+        return envelope.id
+
+    yield send
+    for publisher in publishers.values():
+        publisher.close()
