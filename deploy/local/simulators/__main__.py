@@ -33,9 +33,10 @@ async def serve(settings: Settings) -> None:
     Control(arrivals, faults, apns).add_routes(router)
     web = http.Server(router)
 
-    await apns.start(settings.host, settings.apns_port, tls_context(credentials, alpn="h2"))
-    await mail.start(settings.host, settings.smtp_port)
-    await web.start(settings.host, settings.port)  # last: who sees /healthz answer may use all three
+    listen = settings.listen or settings.host
+    await apns.start(listen, settings.apns_port, tls_context(credentials, alpn="h2"))
+    await mail.start(listen, settings.smtp_port)
+    await web.start(listen, settings.port)  # last: who sees /healthz answer may use all three
     print(
         f"web, FCM and OAuth {credentials.web_url}; APNs {settings.host}:{settings.apns_port}; "
         f"SMTP {settings.host}:{settings.smtp_port}; files in {settings.folder}",
@@ -68,7 +69,7 @@ def main() -> None:
     try:
         asyncio.run(serve(settings))
     except OSError as error:
-        print(f"cannot listen on {settings.host}: {error.strerror or error}", file=sys.stderr)
+        print(f"cannot listen on {settings.listen or settings.host}: {error.strerror or error}", file=sys.stderr)
         raise SystemExit(1) from None
 
 

@@ -17,7 +17,8 @@ PREFIX = "SIMULATORS_"
 
 @dataclass(frozen=True)
 class Settings:
-    host: str = "127.0.0.1"
+    host: str = "127.0.0.1"  # the name or address senders use; the certificate holds it
+    listen: str = ""  # the address to listen on, where that is another one (0.0.0.0 in a container)
     port: int = 8100
     apns_port: int = 8101
     smtp_port: int = 8102
