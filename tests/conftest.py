@@ -20,6 +20,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--signups", type=int, default=150, help="sign-ups in the chaos test")
 
 
+def pytest_report_header() -> str:
+    return f"servers: {test_servers.kind()}"
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     started = test_servers.from_environment()

@@ -127,6 +127,7 @@ class Postgres(Server):
         """One role that owns one database and can enter no other; return its URL. Repeating sets the password again."""
         database = database or name
         with self.admin() as conn, conn.cursor() as cur:
+            cur.execute("SELECT pg_advisory_lock(1)")  # two at once would revoke the same right at the same time
             cur.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name])
             verb = sql.SQL("ALTER" if cur.fetchone() else "CREATE")
             cur.execute(

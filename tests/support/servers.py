@@ -8,6 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+import docker
+import docker.errors
+
 from deploy.local import broker_permissions
 from deploy.local.mongo import Mongo
 from deploy.local.ports import free_ports
@@ -71,9 +74,20 @@ class Servers:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def kind() -> str:
+    """`containers` where GATEHOUSE_TEST_SERVERS asks for them and a Docker daemon answers, else `private`."""
+    if os.environ.get("GATEHOUSE_TEST_SERVERS") != "containers":
+        return "private"
+    try:
+        docker.from_env().ping()
+    except docker.errors.DockerException:
+        return "private (no Docker daemon answers)"
+    return "containers"
+
+
 def from_environment() -> Servers:
-    """Private servers, unless GATEHOUSE_TEST_SERVERS=containers asks for Docker's."""
-    if os.environ.get("GATEHOUSE_TEST_SERVERS") == "containers":
+    """Servers of the kind that `kind` names."""
+    if kind() == "containers":
         from tests.support.containers import ContainerServers
 
         return ContainerServers()
