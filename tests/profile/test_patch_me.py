@@ -39,8 +39,12 @@ def test_a_change_is_announced_once_with_its_version(as_alice, outbox_of):
     assert event["type"] == "profile.updated"
     assert event["source"] == "profile"
     assert event["data"] == {
-        "user_id": str(as_alice.person.user_id), "display_name": "Alice", "locale": "de", "timezone": None, "version": 2,
-    }  # fmt: skip
+        "user_id": str(as_alice.person.user_id),
+        "display_name": "Alice",
+        "locale": "de",
+        "timezone": None,
+        "version": 2,
+    }
 
 
 def test_a_patch_that_changes_nothing_keeps_the_version_and_announces_nothing(as_alice, outbox_of):

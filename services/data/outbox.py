@@ -1,0 +1,96 @@
+"""The outbox in MongoDB: an event is written in the transaction that makes it true; `shared.relay` brings it away."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from bson import ObjectId
+from pymongo.change_stream import CollectionChangeStream
+from pymongo.errors import PyMongoError
+
+from services.data.mongo import Connection, Database, Row
+from shared import trace
+from shared.contracts import Envelope, Event
+from shared.errors import Unavailable
+
+HOLD = timedelta(seconds=20)  # longer than the publisher waits for the broker
+NEVER = datetime.fromtimestamp(0, UTC)
+
+
+def add(conn: Connection, *events: Event) -> None:
+    """Write events in the caller's transaction."""
+    for event in events:
+        envelope = Envelope.of(event, traceparent=trace.traceparent.get())
+        row = {
+            "_id": envelope.id,
+            "envelope": envelope.model_dump_json(),
+            "created_at": envelope.time,
+            "held_until": NEVER,
+        }
+        conn["outbox"].insert_one(row, session=conn.session)
+
+
+class MongoSource:
+    """The `outbox` collection; a change stream wakes the relay.
+
+    Several relays may run: each holds the rows it has taken. What a relay held when it died is free after 20 seconds,
+    and perhaps published twice.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._stream: CollectionChangeStream[Row] | None = None
+
+    @contextmanager
+    def batch(self, limit: int) -> Iterator[Sequence[Envelope]]:
+        holder = ObjectId()
+        with self._database.connection() as conn:
+            rows = _hold(conn, holder, limit)
+        try:
+            yield [Envelope.model_validate_json(row["envelope"]) for row in rows]
+        except BaseException:
+            with self._database.connection() as conn:
+                conn["outbox"].update_many({"held_by": holder}, {"$set": {"held_until": NEVER}})
+            raise
+        if rows:
+            with self._database.connection() as conn:
+                conn["outbox"].delete_many({"_id": {"$in": [row["_id"] for row in rows]}})
+
+    def wait(self, timeout_s: float) -> bool:
+        try:
+            if self._stream is None:
+                self._stream = self._watch(timeout_s)
+                return True  # what was added before we watched was not announced to us
+            return self._stream.try_next() is not None
+        except (PyMongoError, Unavailable):
+            self._stream = None
+            time.sleep(min(timeout_s, 0.5))
+            return True
+
+    def lag_s(self) -> float:
+        with self._database.connection() as conn:
+            oldest = conn["outbox"].find_one({}, {"created_at": 1}, sort=[("created_at", 1)])
+        if oldest is None:
+            return 0.0
+        created_at: datetime = oldest["created_at"]
+        return max((datetime.now(UTC) - created_at).total_seconds(), 0.0)
+
+    def _watch(self, timeout_s: float) -> CollectionChangeStream[Row]:
+        pipeline: list[Row] = [{"$match": {"operationType": "insert"}}, {"$project": {"_id": 1}}]
+        with self._database.connection() as conn:
+            return conn["outbox"].watch(pipeline, max_await_time_ms=int(timeout_s * 1000))
+
+
+def _hold(conn: Connection, holder: ObjectId, limit: int) -> list[Row]:
+    """Take the oldest rows nobody holds. A row that another relay takes at the same moment is left to it."""
+    now = datetime.now(UTC)
+    free = {"held_until": {"$lte": now}}
+    ids = [
+        row["_id"] for row in conn["outbox"].find(free, {"_id": 1}, sort=[("held_until", 1), ("_id", 1)], limit=limit)
+    ]
+    if not ids:
+        return []
+    hold = {"$set": {"held_until": now + HOLD, "held_by": holder}}
+    conn["outbox"].update_many({"_id": {"$in": ids}, **free}, hold)
+    return list(conn["outbox"].find({"held_by": holder}, sort=[("_id", 1)]))

@@ -1,0 +1,25 @@
+"""The data service's second process: its outbox to the broker, the events of others, and the purge of tombstones."""
+
+from datetime import timedelta
+
+from services.data import events
+from services.data.config import DataSettings
+from services.data.mongo import Database
+from services.data.outbox import MongoSource
+from services.data.purge import purge
+from shared import worker
+from shared.publisher import Publisher
+from shared.relay import Relay
+
+
+def run(settings: DataSettings) -> int:
+    """Run until told to stop; the exit status."""
+    db = Database(settings.mongo_url.get_secret_value(), settings.mongo_database)
+    amqp_url = settings.amqp_url.get_secret_value()
+    retention = timedelta(seconds=settings.tombstone_retention_s)
+    loops = {
+        "relay": Relay(MongoSource(db), Publisher(amqp_url)).run,
+        "consumer": events.consumer(amqp_url, db).run,
+        "purge": worker.every(settings.purge_interval_s, lambda: purge(db, retention)),
+    }
+    return worker.run("data-worker", settings, loops, {"mongo": db.check})
