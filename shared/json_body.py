@@ -3,9 +3,10 @@
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any, NoReturn
 
-from shared.errors import BadRequest
+from shared.errors import BadRequest, FieldError
 
 MAX_DEPTH = 32
 # Whatever could be an integer beyond 64 bits: what stores and other languages would round or refuse.
@@ -26,6 +27,10 @@ def parse(data: bytes) -> Any:
             parse_int=_int64 if LONG_NUMBER.search(data) else None,
             object_pairs_hook=_unique,
         )
+    except _NumberRefused as error:
+        problem = _malformed(f"The body holds {error}.")
+        problem.errors = [FieldError(detail=f"is {error}", pointer=_place_of_number(text))]
+        raise problem from error
     except RecursionError as error:
         raise _malformed(f"The body is nested deeper than {MAX_DEPTH} levels.") from error
     except json.JSONDecodeError as error:
@@ -39,6 +44,10 @@ def parse(data: bytes) -> Any:
     return value
 
 
+class _NumberRefused(Exception):
+    """A number that some reader of the value would round or refuse."""
+
+
 def _malformed(detail: str) -> BadRequest:
     return BadRequest(detail, code="malformed_json")
 
@@ -50,14 +59,39 @@ def _refuse_constant(name: str) -> NoReturn:
 def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise _malformed("A number is too large.")
+        raise _NumberRefused("a number that is too large")
     return number
 
 
 def _int64(text: str) -> int:
     if len(text) > 20 or not -(2**63) <= int(text) < 2**63:
-        raise _malformed("An integer does not fit into 64 bits.")
+        raise _NumberRefused("an integer that does not fit into 64 bits")
     return int(text)
+
+
+def _place_of_number(text: str) -> str | None:
+    """The JSON pointer of the first refused number: the text is read again, with a mark in its place."""
+
+    def mark(judge: Callable[[str], float]) -> Callable[[str], Any]:
+        def read(digits: str) -> Any:
+            try:
+                return judge(digits)
+            except _NumberRefused:
+                return _NumberRefused
+
+        return read
+
+    places = [("#", json.loads(text, parse_int=mark(_int64), parse_float=mark(_finite)))]
+    while places:
+        pointer, value = places.pop()
+        if value is _NumberRefused:
+            return pointer
+        if isinstance(value, dict):
+            escaped = {key: key.replace("~", "~0").replace("/", "~1") for key in value}
+            places += [(f"{pointer}/{escaped[key]}", child) for key, child in reversed(value.items())]
+        elif isinstance(value, list):
+            places += [(f"{pointer}/{index}", child) for index, child in reversed(list(enumerate(value)))]
+    return None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
