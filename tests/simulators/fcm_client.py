@@ -5,6 +5,7 @@ from typing import Any
 
 import jwt
 import requests
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from deploy.local.simulators import Credentials
 
@@ -16,6 +17,7 @@ GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 class FcmClient:
     def __init__(self, credentials: Credentials, account: dict[str, Any]) -> None:
         self.credentials, self.account = credentials, account
+        self.key = load_pem_private_key(account["private_key"].encode(), None, unsafe_skip_rsa_key_validation=True)
         self.session = requests.Session()
         self.session.trust_env = False
 
@@ -30,7 +32,7 @@ class FcmClient:
             "exp": now + 3600, **claims,
         }  # fmt: skip
         payload = {name: value for name, value in right.items() if value is not None}
-        assertion = jwt.encode(payload, key or self.account["private_key"], algorithm=algorithm)
+        assertion = jwt.encode(payload, key or self.key, algorithm=algorithm)
         form = {"grant_type": GRANT_TYPE, "assertion": assertion}
         return self.session.post(self.account["token_uri"], data=form, timeout=10)
 

@@ -1,6 +1,8 @@
 """The control API: what arrived, faults, counters; for this machine only."""
 
 import os
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import psutil
@@ -9,7 +11,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local.ports import free_ports
-from deploy.local.simulators import Ports, Simulators
+from deploy.local.simulators import Ports, Simulators, config
 from tests.simulators.apns_client import ApnsClient
 
 
@@ -91,6 +93,16 @@ def test_another_sites_page_cannot_use_the_api(simulators, url):
     assert "access-control-allow-origin" not in requests.get(f"{url}/api/messages", timeout=10).headers
 
 
+def test_a_machine_that_is_no_viewer_may_send_but_not_look(tmp_path: Path) -> None:
+    ports = Ports(*free_ports(3))
+    with Simulators(tmp_path, ports, viewers="192.0.2.0/24"):
+        url = f"http://127.0.0.1:{ports.web}"
+        assert requests.get(f"{url}/api/messages", timeout=10).status_code == 403
+        assert requests.get(f"{url}/", timeout=10).status_code == 403
+        assert requests.post(f"{url}/token", timeout=10).json()["error"] == "unsupported_grant_type"
+        assert requests.get(f"{url}/metrics", timeout=10).status_code == 200
+
+
 def test_unknown_paths_and_methods_are_told(simulators, url):
     assert requests.get(f"{url}/api/nothing", timeout=10).status_code == 404
     assert requests.get(f"{url}/api/messages/999999999999999999999", timeout=10).status_code == 404
@@ -135,9 +147,17 @@ def test_only_the_newest_are_kept_but_all_are_counted(tmp_path: Path) -> None:
 
 def test_wrong_settings_are_all_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError) as failed:
-        Simulators(tmp_path, Ports(*free_ports(3)), keep_messages="many", keep_byte=1).start()
+        Simulators(tmp_path, Ports(*free_ports(3)), keep_messages="many", keep_byte=1, viewers="x").start()
     assert "SIMULATORS_KEEP_MESSAGES: 'many' is not a whole number" in str(failed.value)
     assert "SIMULATORS_KEEP_BYTE: no such setting" in str(failed.value)
+    assert "SIMULATORS_VIEWERS: 'x' does not appear" in str(failed.value)
+
+
+def test_the_readme_lists_the_settings_as_they_are() -> None:
+    readme = (Path(config.__file__).parent / "README.md").read_text()
+    rows = dict(re.findall(r"^\| `SIMULATORS_(\w+)` \| `([^`]+)`", readme, re.M))
+    defaults = {field.name.upper(): str(field.default) for field in fields(config.Settings)}
+    assert rows == {**defaults, "LISTEN": "SIMULATORS_HOST"}
 
 
 def test_a_busy_port_is_one_clear_sentence(simulators, tmp_path: Path) -> None:

@@ -18,10 +18,7 @@ from deploy.local.simulators.fcm import Fcm
 from deploy.local.simulators.oauth import OAuth
 
 
-async def serve(settings: Settings) -> None:
-    credentials = prepare(
-        settings.folder, settings.ports, host=settings.host, project_id=settings.project_id, topic=settings.topic
-    )
+async def serve(settings: Settings, credentials: Credentials) -> None:
     arrivals, faults = Arrivals(settings.keep_messages, settings.keep_bytes), Faults()
     oauth = OAuth(credentials, faults, settings.access_token_ttl_s)
     fcm = Fcm(credentials.project_id, oauth, arrivals, faults)
@@ -30,7 +27,7 @@ async def serve(settings: Settings) -> None:
     router = http.Router()
     router.add("POST", "/v1/projects/{project}/messages:send", fcm.send)
     router.add("POST", "/token", oauth.token)
-    Control(arrivals, faults, apns).add_routes(router)
+    Control(arrivals, faults, apns, settings.host, settings.networks).add_routes(router)
     web = http.Server(router)
 
     listen = settings.listen or settings.host
@@ -67,7 +64,14 @@ def main() -> None:
     settings = Settings.load()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
-        asyncio.run(serve(settings))
+        credentials = prepare(
+            settings.folder, settings.ports, host=settings.host, project_id=settings.project_id, topic=settings.topic
+        )
+    except OSError as error:
+        print(f"cannot write into {settings.folder}: {error.strerror or error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    try:
+        asyncio.run(serve(settings, credentials))
     except OSError as error:
         print(f"cannot listen on {settings.listen or settings.host}: {error.strerror or error}", file=sys.stderr)
         raise SystemExit(1) from None

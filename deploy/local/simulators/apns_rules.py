@@ -135,7 +135,7 @@ def check_request(request: PushRequest, bundle_id: str) -> list[str]:
         raise Refused("DuplicateHeaders")
     if "apns-id" in headers and not _is_uuid(headers["apns-id"]):
         raise Refused("BadMessageId")
-    if not re.fullmatch(r"\d{1,19}", headers.get("apns-expiration", "0")):
+    if not re.fullmatch(r"[0-9]{1,19}", headers.get("apns-expiration", "0")):
         raise Refused("BadExpirationDate")
     if headers.get("apns-priority", "10") not in ("1", "5", "10"):
         raise Refused("BadPriority")

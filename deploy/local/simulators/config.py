@@ -3,6 +3,7 @@
 A plain frozen dataclass, not pydantic-settings: importing pydantic costs this process 13 MB, a third of all it needs.
 """
 
+import ipaddress
 import os
 import sys
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ PREFIX = "SIMULATORS_"
 class Settings:
     host: str = "127.0.0.1"  # the name or address senders use; the certificate holds it
     listen: str = ""  # the address to listen on, where that is another one (0.0.0.0 in a container)
+    viewers: str = "127.0.0.0/8,::1"
     port: int = 8100
     apns_port: int = 8101
     smtp_port: int = 8102
@@ -33,6 +35,10 @@ class Settings:
     @property
     def ports(self) -> Ports:
         return Ports(web=self.port, apns=self.apns_port, smtp=self.smtp_port)
+
+    @property
+    def networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        return [ipaddress.ip_network(part.strip()) for part in self.viewers.split(",")]
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -50,6 +56,10 @@ class Settings:
                     problems.append(f"{name}: {environ[name]!r} is not a whole number")
             else:
                 values[field.name] = Path(environ[name]) if field.type is Path else environ[name]
+        try:
+            cls(viewers=environ.get(f"{PREFIX}VIEWERS", cls.viewers)).networks  # noqa: B018 - parses
+        except ValueError as error:
+            problems.append(f"{PREFIX}VIEWERS: {error}")
         if problems:
             print("\n".join(sorted(problems)), file=sys.stderr)
             raise SystemExit(2)

@@ -1,6 +1,7 @@
-"""The control API and the page, for this machine only: what arrived, what to do wrong, what was counted."""
+"""The page and the control API, for viewers only: what arrived, what was counted, and what to do wrong."""
 
 import asyncio
+import ipaddress
 import json
 import os
 import time
@@ -13,6 +14,7 @@ from deploy.local.simulators.arrivals import Arrival, Arrivals
 from deploy.local.simulators.faults import CHANNELS, BadFault, Fault, Faults
 from deploy.local.simulators.http import Handler, Request, Response, Router, json_response
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MAX_LIMIT = 1_000
 HINT_EVERY_S = 0.25
 KEEP_ALIVE_S = 15.0
@@ -34,8 +36,13 @@ MAIL_CSP = (
 
 
 class Control:
-    def __init__(self, arrivals: Arrivals, faults: Faults, apns: http2.Server) -> None:
+    def __init__(
+        self, arrivals: Arrivals, faults: Faults, apns: http2.Server, host: str, viewers: list[Network]
+    ) -> None:
+        """`viewers` are the networks whose machines may look and tell; `host` is a name they may use, as localhost."""
         self._arrivals, self._faults, self._apns = arrivals, faults, apns
+        self._hosts = {"127.0.0.1", "localhost", "[::1]", host}
+        self._viewers = viewers
         self._started_at = time.time()
 
     def add_routes(self, router: Router) -> None:
@@ -53,10 +60,10 @@ class Control:
             ("GET", "/api/faults", self.list_faults),
             ("POST", "/api/faults", self.add_fault),
             ("DELETE", "/api/faults", self.delete_faults),
-            ("GET", "/metrics", self.metrics),
         ):
-            router.add(method, path, _local_only(handler))
+            router.add(method, path, self._for_viewers(handler))
         router.add("GET", "/healthz", self.health)
+        router.add("GET", "/metrics", self.metrics)
 
     async def page(self, request: Request) -> Response:
         return _file("page.html", "text/html; charset=utf-8", PAGE_CSP)
@@ -171,6 +178,19 @@ class Control:
             lines += [f"# HELP {name} {text}", f"# TYPE {name} gauge", f"{name} {value}"]
         return Response("\n".join([*lines, ""]).encode(), content_type="text/plain; version=0.0.4; charset=utf-8")
 
+    def _for_viewers(self, handler: Handler) -> Handler:
+        """Refuse other machines, and pages of other sites that reached us by a name pointed at this address."""
+
+        async def guarded(request: Request) -> Response:
+            peer = ipaddress.ip_address(request.peer.removeprefix("::ffff:"))
+            if not any(peer in network for network in self._viewers):
+                return json_response({"error": f"{peer} is not one of SIMULATORS_VIEWERS"}, 403)
+            if request.headers.get("host", "").rsplit(":", 1)[0] not in self._hosts:
+                return json_response({"error": "host: 127.0.0.1, localhost or SIMULATORS_HOST"}, 403)
+            return await handler(request)
+
+        return guarded
+
     def _find(self, request: Request) -> Arrival | None:
         given = request.matched["id"]
         return self._arrivals.get(int(given)) if given.isdecimal() and len(given) < 20 else None
@@ -187,17 +207,3 @@ def _is_wanted(arrival: Arrival, channel: str | None, to: str | None, outcome: s
 def _file(name: str, content_type: str, csp: str = "default-src 'none'") -> Response:
     headers = (("content-security-policy", csp), *_SECURITY)
     return Response((_HERE / name).read_bytes(), content_type=content_type, headers=headers)
-
-
-def _local_only(handler: Handler) -> Handler:
-    """Refuse other machines, and pages of other sites that reached us by a name pointed at this address."""
-
-    async def guarded(request: Request) -> Response:
-        host = request.headers.get("host", "").rsplit(":", 1)[0]
-        if not (request.peer.startswith("127.") or request.peer in ("::1", "::ffff:127.0.0.1")):
-            return json_response({"error": "only from this machine"}, 403)
-        if host not in ("127.0.0.1", "localhost", "[::1]"):
-            return json_response({"error": "host: 127.0.0.1 or localhost"}, 403)
-        return await handler(request)
-
-    return guarded

@@ -50,7 +50,7 @@ class Fcm:
         if refusal:
             return self._refuse(request, {}, refusal)
         try:
-            document = json.loads(request.body)
+            document = json.loads(request.body) or {}
         except (ValueError, RecursionError):
             text = "Invalid JSON payload received. Unexpected end of string."
             return self._refuse(request, {}, _error(400, text, [_bad_request([("", text)])]))
@@ -112,8 +112,8 @@ def _arrival(request: Request, message: dict[str, Any], **outcome: Any) -> Arriv
         headers=without_secrets(request.headers),
         raw=request.body,
         key=data.get("message_id") or _collapse_key(message, notification),
-        title=notification.get("title") or data.get("title", ""),
-        text=notification.get("body") or data.get("body", ""),
+        title=notification.get("title") or data.get("title") or "",
+        text=notification.get("body") or data.get("body") or "",
         **outcome,
     )
 

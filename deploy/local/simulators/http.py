@@ -5,6 +5,7 @@ The usual frameworks cost 8 to 20 MB of memory at rest; this process is meant to
 
 import asyncio
 import json
+import logging
 import re
 import socket
 import struct
@@ -18,6 +19,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import httptools
 
+log = logging.getLogger(__name__)
 MAX_HEADER_BYTES = 64 * 1024
 MAX_BODY_BYTES = 1024 * 1024
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
@@ -164,7 +166,11 @@ class Connection(asyncio.Protocol):
     async def _answer_waiting(self) -> None:
         while self._waiting and not self._transport.is_closing():
             request = self._waiting.popleft()
-            response = await self._handler(request)
+            try:
+                response = await self._handler(request)
+            except Exception:
+                log.exception("%s %s failed", request.method, request.path)
+                response = json_response({"error": "the simulator failed; see its log"}, 500)
             if response.is_reset:
                 return reset(self._transport)
             await self._write(request, response)

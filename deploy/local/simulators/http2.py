@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import ssl
 import sys
 from collections.abc import Callable, Coroutine
@@ -18,6 +19,7 @@ from deploy.local.simulators.apns import PushAnswer
 from deploy.local.simulators.apns_rules import PushRequest
 from deploy.local.simulators.http import reset
 
+log = logging.getLogger(__name__)
 MAX_BODY_BYTES = 64 * 1024
 LINGER_S = 1.0
 Push = Callable[[PushRequest], Coroutine[Any, Any, PushAnswer]]
@@ -115,7 +117,11 @@ class Connection(asyncio.Protocol):
             self._answering[stream_id] = task
 
     async def _answer(self, stream_id: int, request: PushRequest) -> None:
-        answer = await self._push(request)
+        try:
+            answer = await self._push(request)
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            answer = PushAnswer(status=500, body=b'{"reason":"InternalServerError"}')
         self._answering.pop(stream_id, None)
         if self._is_ending or self._transport.is_closing():
             return

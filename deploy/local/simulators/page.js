@@ -42,7 +42,9 @@ async function refresh() {
       view.isStale = false;
       const query = new URLSearchParams({ outcome: view.outcome, limit: String(SHOWN), after: String(view.newest) });
       if (view.channel) query.set("channel", view.channel);
+      const asked = view.channel + view.outcome;
       const [stats, page] = await Promise.all([ask("/api/stats"), ask(`/api/messages?${query}`)]);
+      if (asked !== view.channel + view.outcome) { view.isStale = true; continue; }
       if (stats.kept === 0) clear();
       const isFirst = view.newest === 0;
       if (page.items.length) view.newest = page.items[0].id;
