@@ -1,10 +1,8 @@
 """The auth service on a database of its own, people who use it, and what it has decided to tell others."""
 
 import base64
-import itertools
 import json
 import os
-import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

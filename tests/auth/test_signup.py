@@ -1,19 +1,202 @@
-from tests.auth.conftest import Person, Service
+"""POST /signup."""
+
+from typing import Any
+
+import pytest
+
+from tests.auth.conftest import PASSWORD, Make, Person, Reply, Service, at_once, claims_of
 
 
-def test_the_journey(service: Service) -> None:
+def test_a_new_user_gets_an_event_and_a_mail_but_no_session(service: Service) -> None:
+    reply = service.person("alice").sign_up(data={"name": "Alice"})
+    assert reply.status == 200
+    assert reply["email"] == "alice@example.com"
+    assert reply["email_confirmed_at"] is None
+    assert reply["confirmation_sent_at"] is not None
+    assert reply["user_metadata"] == {"name": "Alice"}
+    assert reply["app_metadata"] == {"provider": "email", "providers": ["email"]}
+    assert reply["identities"][0]["identity_data"]["email_verified"] is False
+    assert "access_token" not in reply.json
+    assert [event.type for event in service.events()] == ["user.registered", "message.requested"]
+    assert service.events("user.registered")[0].subject == reply["id"]
+
+
+def test_the_mail_holds_a_code_and_a_link_to_the_public_address(service: Service) -> None:
+    service.person("alice").sign_up(data={"name": "Alice"})
+    (mail,) = service.mails_to("alice@example.com")
+    assert mail["template"] == "confirm_signup"
+    assert mail["channels"] == ["email"]
+    assert mail["params"]["name"] == "Alice"
+    assert mail["params"]["link"].startswith("https://app.example.com/auth/v1/verify?token_hash=")
+    assert len(mail["params"]["code"]) == 6 and mail["params"]["code"].isdigit()
+
+
+def test_the_mail_is_in_the_language_the_request_asks_for(service: Service) -> None:
+    body = {"email": "alice@example.com", "password": PASSWORD}
+    service.post("/signup", body, {"Accept-Language": "pt-BR,pt;q=0.9,en;q=0.5"})
+    service.post("/signup", {**body, "email": "mallory@example.com"}, {"Accept-Language": "x'; DROP TABLE users--"})
+    assert service.mails_to("alice@example.com")[0]["locale"] == "pt-BR"
+    assert service.mails_to("mallory@example.com")[0]["locale"] is None
+
+
+@pytest.mark.parametrize(
+    "name", ["go to http://evil.example", "evil.example has a prize", "x" * 65, "a\nb", ["list"], {"a": 1}]
+)
+def test_a_name_that_could_be_a_message_is_kept_out_of_the_mail(service: Service, name: Any) -> None:
+    service.person("alice").sign_up(data={"name": name})
+    assert service.mail_to("alice@example.com")["name"] == ""
+
+
+def test_nothing_of_the_password_the_code_or_the_link_is_readable_in_the_tables(service: Service) -> None:
+    service.person("alice").sign_up()
+    mail = service.mail_to("alice@example.com")
+    stored = str(service.rows("SELECT * FROM users, one_time_tokens"))
+    assert service.rows("SELECT password_hash FROM users")[0]["password_hash"].startswith(
+        "$argon2id$v=19$m=19456,t=2,p=1$"
+    )
+    for secret in (PASSWORD, mail["token_hash"], f"'{mail['code']}'"):
+        assert secret not in stored
+
+
+def test_the_address_is_one_whatever_its_case(service: Service) -> None:
+    alice = Person(service, "Alice@EXAMPLE.com")
+    assert alice.sign_up()["email"] == "alice@example.com"
+    alice.email = "alice@example.com"
+    assert alice.confirm().status == 200
+    assert Person(service, "aLICE@example.COM").log_in().status == 200
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _shape(member) for name, member in value.items()}
+    return [_shape(item) for item in value] if isinstance(value, list) else type(value)
+
+
+def test_an_address_that_is_taken_gets_the_same_looking_answer(service: Service) -> None:
+    alice = service.member("alice")
+    new = service.person("bob").sign_up(data={"name": "B"})
+    taken = service.post("/signup", {"email": alice.email, "password": "another password", "data": {"name": "B"}})
+    again = service.post("/signup", {"email": alice.email, "password": "another password", "data": {"name": "B"}})
+    assert taken.status == new.status
+    assert list(taken.json) == list(new.json)
+    assert _shape(taken.json) == _shape(new.json)
+    assert taken["created_at"] == taken["updated_at"] and new["created_at"] == new["updated_at"]
+    assert taken["id"] != alice.user_id and taken["id"] != again["id"]
+    unlike = {"Content-Length", "X-Request-Id"}
+    assert {n: v for n, v in taken.headers if n not in unlike} == {n: v for n, v in new.headers if n not in unlike}
+    assert len(service.rows("SELECT 1 FROM users")) == 2
+
+
+def test_an_unconfirmed_address_cannot_be_told_from_a_confirmed_one_by_signing_up_twice(service: Service) -> None:
+    first, second = service.person("alice").sign_up(), service.person("alice").sign_up()
+    assert first["id"] != second["id"]
+    assert _shape(first.json) == _shape(second.json)
+
+
+def test_signing_up_with_a_taken_address_leaves_the_owner_as_they_were_and_tells_them(make_service: Make) -> None:
+    service = make_service(mail_interval_s=0)
+    alice = service.member("alice")
+    Person(service, alice.email, "the password of mallory").sign_up(data={"name": "Mallory"})
+    assert service.mails_to(alice.email)[-1]["template"] == "account_exists"
+    assert alice.log_in()["user"]["user_metadata"] == {}
+    assert Person(service, alice.email, "the password of mallory").log_in().code == "invalid_credentials"
+
+
+def test_who_is_first_with_somebody_elses_address_does_not_keep_a_password_to_it(make_service: Make) -> None:
+    service = make_service(mail_interval_s=0)
+    Person(service, "alice@example.com", "the password of mallory").sign_up()
+    stale = service.mail_to("alice@example.com")
     alice = service.person("alice")
-    reply = alice.sign_up(data={"name": "Alice"})
-    assert reply.status == 200, reply
-    print(reply.json)
-    print(alice.log_in())
-    print(alice.confirm())
-    print(alice.log_in().json)
-    r = alice.refresh()
-    print(r)
-    print(alice.get("/user"))
-    print(alice.get("/sessions"))
-    print(service.call("POST", "/logout", headers=alice.headers))
-    for e in service.events():
-        print(e)
-    print(service.get("/.well-known/jwks.json"))
+    alice.sign_up()
+    assert service.post("/verify", {"type": "signup", "token_hash": stale["token_hash"]}).code == "otp_expired"
+    assert alice.confirm().status == 200
+    assert alice.log_in().status == 200
+    assert Person(service, alice.email, "the password of mallory").log_in().code == "invalid_credentials"
+    assert len(service.events("user.registered")) == 1
+
+
+def test_within_the_mail_interval_a_second_sign_up_changes_nothing_and_sends_nothing(service: Service) -> None:
+    alice = service.person("alice")
+    alice.sign_up()
+    Person(service, alice.email, "the password of mallory").sign_up()
+    assert len(service.mails_to(alice.email)) == 1
+    assert alice.confirm().status == 200
+    assert alice.log_in().status == 200
+
+
+def test_of_twenty_sign_ups_with_one_address_at_once_one_creates_the_user(service: Service) -> None:
+    replies = at_once(lambda _: service.person("alice").sign_up())
+    assert {reply.status for reply in replies} == {200}
+    assert len(service.rows("SELECT 1 FROM users")) == 1
+    assert len(service.events("user.registered")) == 1
+    assert len(service.mails_to("alice@example.com")) == 1
+
+
+@pytest.mark.parametrize("password", ["1234567", "x"])
+def test_a_short_password_is_refused(service: Service, password: str) -> None:
+    reply = Person(service, "alice@example.com", password).sign_up()
+    assert (reply.status, reply.code) == (422, "weak_password")
+    assert reply["errors"][0]["pointer"] == "#/password"
+    assert service.rows("SELECT 1 FROM users") == []
+
+
+def test_where_addresses_need_no_confirmation_a_session_comes_at_once(make_service: Make) -> None:
+    service = make_service(autoconfirm=True)
+    alice = service.person("alice")
+    reply = alice.sign_up()
+    assert claims_of(reply["access_token"])["sub"] == reply["user"]["id"]
+    assert reply["user"]["email_confirmed_at"] is not None
+    assert [event.type for event in service.events()] == [
+        "user.registered",
+        "user.updated",
+        "message.requested",
+        "session.created",
+    ]
+    assert service.mails_to(alice.email)[0]["template"] == "welcome"
+    assert alice.get("/user").status == 200
+
+
+def test_where_addresses_need_no_confirmation_a_taken_one_is_refused(make_service: Make) -> None:
+    service = make_service(autoconfirm=True)
+    service.person("alice").sign_up()
+    reply = service.person("alice").sign_up()
+    assert (reply.status, reply.code) == (422, "user_already_exists")
+
+
+def test_members_that_clients_of_the_protocol_send_are_taken(service: Service) -> None:
+    reply = service.person("alice").sign_up(
+        data={},
+        gotrue_meta_security={"captcha_token": None},
+        code_challenge=None,
+        code_challenge_method=None,
+        channel="sms",
+    )
+    assert reply.status == 200
+
+
+def test_only_an_allowed_place_gets_into_the_link(service: Service) -> None:
+    def link(email: str, redirect_to: str) -> str:
+        service.call(
+            "POST", "/signup", body={"email": email, "password": PASSWORD}, query_string={"redirect_to": redirect_to}
+        )
+        return service.mail_to(email)["link"]
+
+    assert "redirect_to=com.example.app" in link("a@example.com", "com.example.app://confirmed")
+    for number, place in enumerate(
+        [
+            "https://evil.example",
+            "com.example.app://confirmed.evil",
+            "https://www.example.com@evil.example/other",
+            "//x",
+        ]
+    ):
+        assert "redirect_to" not in link(f"b{number}@example.com", place)
+
+
+def test_if_the_event_cannot_be_written_there_is_no_user(service: Service) -> None:
+    service.rows("ALTER TABLE outbox RENAME TO elsewhere")
+    reply: Reply = service.person("alice").sign_up()
+    assert reply.status == 500
+    assert service.rows("SELECT 1 FROM users") == []
+    service.rows("ALTER TABLE elsewhere RENAME TO outbox")
+    assert service.person("alice").sign_up().status == 200

@@ -1,0 +1,127 @@
+"""POST /token?grant_type=password."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+from argon2 import PasswordHasher
+
+from tests.auth.conftest import PASSWORD, Person, Service, claims_of
+
+
+def test_the_right_password_opens_a_session(service: Service, alice: Person) -> None:
+    reply = alice.log_in()
+    assert reply.status == 200
+    assert reply["token_type"] == "bearer"
+    assert reply["expires_in"] == 600
+    assert reply["expires_at"] == claims_of(reply["access_token"])["exp"]
+    assert reply["user"]["email"] == "alice@example.com"
+    assert reply["user"]["last_sign_in_at"] is not None
+    assert reply.headers["Cache-Control"] == "no-store"
+    event = service.events("session.created")[-1]
+    assert (event.subject, event.data["user_id"]) == (alice.session_id, alice.user_id)
+
+
+def test_the_access_token_says_who_where_and_how(service: Service, alice: Person) -> None:
+    alice.log_in()
+    claims = claims_of(alice.session["access_token"])
+    assert claims["iss"] == "https://app.example.com/auth/v1"
+    assert claims["aud"] == "gatehouse"
+    assert claims["sub"] == alice.user_id
+    assert (claims["role"], claims["aal"], claims["is_anonymous"]) == ("authenticated", "aal1", False)
+    assert claims["amr"][0]["method"] == "password"
+    assert claims["exp"] - claims["iat"] == 600
+    assert claims["email"] == "alice@example.com"
+    assert len(alice.session["access_token"]) < 1000
+
+
+def test_every_log_in_is_a_session_of_its_own(alice: Person) -> None:
+    first, second = alice.log_in(), alice.log_in()
+    assert claims_of(first["access_token"])["sid"] != claims_of(second["access_token"])["sid"]
+    assert first["refresh_token"] != second["refresh_token"]
+
+
+def test_a_wrong_password_and_an_unknown_address_get_the_same_answer(service: Service, alice: Person) -> None:
+    wrong = Person(service, alice.email, "wrong password").log_in()
+    unknown = Person(service, "nobody@example.com", "wrong password").log_in()
+    assert (wrong.status, wrong.code) == (400, "invalid_credentials")
+    assert {**wrong.json, "request_id": ""} == {**unknown.json, "request_id": ""}
+    assert wrong["msg"] == "Invalid login credentials" and wrong["error_code"] == "invalid_credentials"
+
+
+def test_a_wrong_password_and_an_unknown_address_cost_the_same_work(service: Service, alice: Person) -> None:
+    def seconds(person: Person) -> float:
+        started = time.perf_counter()
+        person.log_in()
+        return time.perf_counter() - started
+
+    def median(person: Person) -> float:
+        return statistics.median(seconds(person) for _ in range(9))
+
+    unknown = Person(service, "nobody@example.com", "wrong password")
+    unknown.log_in()  # the first one makes the hash of nobody
+    assert median(unknown) > median(Person(service, alice.email, "wrong password")) / 2
+
+
+def test_an_unconfirmed_address_is_told_only_to_who_knows_the_password(service: Service) -> None:
+    service.person("alice").sign_up()
+    reply = service.person("alice").log_in()
+    assert (reply.status, reply.code) == (400, "email_not_confirmed")
+    assert Person(service, "alice@example.com", "wrong password").log_in().code == "invalid_credentials"
+    assert service.events("session.created") == []
+
+
+def test_a_password_is_the_same_however_its_accents_are_composed(service: Service) -> None:
+    alice = Person(service, "alice@example.com", "Stra\u00dfe caf\u00e9 au lait")
+    alice.sign_up()
+    alice.confirm()
+    assert Person(service, alice.email, "Stra\u00dfe cafe\u0301 au lait").log_in().status == 200
+
+
+def test_a_hash_with_other_parameters_is_replaced_at_the_log_in(service: Service, alice: Person) -> None:
+    old = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
+    service.rows("UPDATE users SET password_hash = %(old)s", old=old)
+    assert alice.log_in().status == 200
+    new = service.rows("SELECT password_hash FROM users")[0]["password_hash"]
+    assert "m=19456,t=2,p=1" in new
+    assert alice.log_in().status == 200
+
+
+def test_a_password_that_is_changed_during_the_log_in_does_not_open_a_session(service: Service, alice: Person) -> None:
+    verify: Callable[[str | None, str], bool] = service.parts.passwords.verify
+    other = service.parts.passwords.hash("a new password")
+
+    def verify_while_it_changes(password_hash: str | None, password: str) -> bool:
+        is_right = verify(password_hash, password)
+        service.rows("UPDATE users SET password_hash = %(other)s", other=other)
+        return is_right
+
+    service.parts.passwords.verify = verify_while_it_changes  # type: ignore[method-assign]
+    assert alice.log_in().code == "invalid_credentials"
+    assert len(service.events("session.created")) == 1
+
+
+def test_what_a_grant_needs_is_named(service: Service) -> None:
+    missing = service.post("/token?grant_type=password", {"email": "alice@example.com"})
+    assert (missing.status, missing["errors"][0]["pointer"]) == (400, "#/password")
+    assert service.post("/token?grant_type=refresh_token", {})["errors"][0]["pointer"] == "#/refresh_token"
+    assert service.post("/token?grant_type=magic", {})["errors"][0]["parameter"] == "grant_type"
+    assert service.post("/token", {})["errors"][0]["parameter"] == "grant_type"
+
+
+def test_the_device_is_named_from_what_the_client_says(alice: Person) -> None:
+    android = "Mozilla/5.0 (Linux; Android 15; Pixel 9 Build/AP4A) AppleWebKit/537.36"
+    for headers in (
+        {"User-Agent": android, "X-Forwarded-For": "2001:db8::7"},
+        {"User-Agent": "Example/1 CFNetwork/1 Darwin/24", "X-Client-Info": "supabase-swift/2.5 platform=ios"},
+        {"User-Agent": "Example/3.1 (iPhone; iOS 18.1)", "X-Forwarded-For": "203.0.113.9, 10.0.0.1"},
+        {"User-Agent": "x" * 5000, "X-Forwarded-For": "fe80::1%eth0'; --"},
+    ):
+        assert alice.log_in(**headers).status == 200
+    items = alice.get("/sessions")["items"]
+    assert [(item["device_name"], item["ip"]) for item in reversed(items[:4])] == [
+        ("Pixel 9", "2001:db8::7"),
+        ("iPhone or iPad", "127.0.0.1"),
+        ("iPhone", "203.0.113.9"),
+        ("Unknown device", "127.0.0.1"),
+    ]
