@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from flask import Response, current_app, g, request
 from flask_openapi3 import Info, OpenAPI
+from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
@@ -121,10 +122,25 @@ def _read_body() -> None:
         return
     if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
         raise UnsupportedMediaType("Send the body as application/json.")
-    value = json_body.parse(request.get_data(cache=True))
+    value = json_body.parse(_received())
     g.json_body = value
     # flask-openapi3 asks the request for its JSON: let it have the value that was judged, not a second parse.
     request._cached_json = (value, value)
+
+
+def _received() -> bytes:
+    """The whole body. Werkzeug silently cuts a chunked one off at the limit, and gunicorn's errors are its own."""
+    try:
+        data = request.get_data(cache=True)
+    except ParseException as error:
+        raise BadRequest("The body's chunks are broken.") from error
+    if request.content_length is None and len(data) >= current_app.config["MAX_CONTENT_LENGTH"]:
+        raise _too_large()
+    return data
+
+
+def _too_large() -> PayloadTooLarge:
+    return PayloadTooLarge(f"The body is larger than {current_app.config['MAX_CONTENT_LENGTH']} bytes.")
 
 
 def _refuse_invalid(error: ValidationError) -> Response:
@@ -179,7 +195,7 @@ def _as_problem(error: Exception) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, HTTPException) and error.code == 413:
-        return PayloadTooLarge(f"The body is larger than {current_app.config['MAX_CONTENT_LENGTH']} bytes.")
+        return _too_large()
     if isinstance(error, HTTPException) and error.code is not None:
         headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
         title = HTTPStatus(error.code).phrase

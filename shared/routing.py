@@ -11,7 +11,7 @@ make the service's OpenAPI document.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, wraps
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints, overload
 
 from flask import Response, g, request
 from flask_openapi3 import APIBlueprint
@@ -89,6 +89,14 @@ class Access:
 def public(handler: Handler) -> Handler:
     """Anyone may call; no token is looked at."""
     return _declare(handler, Access("public"))
+
+
+@overload
+def user(handler: Handler) -> Handler: ...
+
+
+@overload
+def user(*, scope: str | None = None, aal: str = "aal1") -> Callable[[Handler], Handler]: ...
 
 
 def user(handler: Handler | None = None, *, scope: str | None = None, aal: str = "aal1") -> Any:

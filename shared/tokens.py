@@ -104,7 +104,7 @@ class KeySet:
         return key
 
     def refresh(self, *, force: bool = False) -> None:
-        """Fetch once for all waiting threads, unless that was tried within the cooldown (a second, without any keys)."""
+        """Fetch once for all waiting threads, unless that was tried within the cooldown (one second, without keys)."""
         with self._lock:
             cooldown_s = self.cooldown_s if self._keys else min(self.cooldown_s, FIRST_TRY_S)
             if not force and time.monotonic() - self._tried_at < cooldown_s:

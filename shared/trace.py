@@ -4,8 +4,8 @@ import re
 import secrets
 from contextvars import ContextVar
 
-TRACEPARENT = re.compile(r"^00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})$")
-REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
+TRACEPARENT = re.compile(r"^00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})\Z")
+REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}\Z")
 
 traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)

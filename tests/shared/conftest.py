@@ -3,10 +3,14 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from flask.testing import FlaskClient
 
 from deploy.local.postgres import Postgres
 from shared.postgres import Database, execute
+from shared.settings import Settings
+from tests.shared import service
 from tests.support.databases import ROOT
+from tests.support.issuer import Issuer
 
 SQL = ROOT / "shared" / "sql"
 
@@ -41,3 +45,18 @@ def make_db(postgres: Postgres, things_template: str) -> Iterator[Callable[..., 
 @pytest.fixture
 def db(make_db: Callable[..., Database]) -> Database:
     return make_db()
+
+
+@pytest.fixture
+def settings(issuer: Issuer) -> Settings:
+    return Settings(
+        amqp_url="amqp://nobody:nothing@127.0.0.1:1/",
+        issuer=issuer.issuer,
+        jwks_url=issuer.jwks_url,
+        max_body_bytes=20_000,
+    )
+
+
+@pytest.fixture
+def client(settings: Settings) -> FlaskClient:
+    return service.create_app(settings).test_client()

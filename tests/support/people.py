@@ -1,6 +1,7 @@
 """The standing people: alice owns what a test is about, mallory must see none of it."""
 
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from shared.ids import new_id
@@ -16,7 +17,7 @@ class Person:
     user_id: UUID = field(default_factory=new_id)
     session_id: UUID = field(default_factory=new_id)
 
-    def token(self, **claims: object) -> str:
+    def token(self, **claims: Any) -> str:
         return self.issuer.token(self.user_id, sid=self.session_id, **claims)
 
     @property

@@ -11,7 +11,7 @@ def problem(answer: TestResponse, status: int, code: str) -> dict[str, Any]:
     """The document; fails unless it is whole and says this."""
     assert answer.status_code == status, answer.get_data(as_text=True)
     assert answer.content_type == "application/problem+json"
-    document: dict[str, Any] = answer.json
+    document: dict[str, Any] = answer.get_json()
     assert document.keys() - {"errors"} == MEMBERS
     assert (document["status"], document["code"]) == (status, code), document
     assert document["type"] == f"urn:gatehouse:problem:{code}"
