@@ -117,9 +117,9 @@ def _mails(platform: Platform, crowd: SignUps) -> dict[str, set[str]]:
     """Address → the different Message-IDs that arrived. A repeated one is the same message, as a mailbox sees it."""
     url = f"{platform.url('simulators')}/api/messages"
     mails: dict[str, set[str]] = {}
-    for arrival in requests.get(url, params={"channel": "smtp", "limit": 1000}, timeout=10).json()["messages"]:
+    for arrival in requests.get(url, params={"channel": "smtp", "limit": 1000}, timeout=10).json()["items"]:
         if arrival["to"] in crowd.accepted:
-            mails.setdefault(arrival["to"], set()).add(arrival["mail"]["message_id"])
+            mails.setdefault(arrival["to"], set()).add(arrival["key"])
     return mails
 
 

@@ -112,8 +112,8 @@ class Journey:
             ]
             for note in ("first try, say its answer was lost", "so it sends them again"):
                 pushed = expect(self.android.call("POST", "/data/v1/push", {"rows": rows}, note=note), 200)
-                statuses = {row["status"] for row in pushed["results"]}
-                check(len(statuses) >= 1 and "conflict" not in statuses, "three accepted rows, no conflict", pushed)
+                outcomes = [row["outcome"] for row in pushed["results"]]
+                check(outcomes == ["accepted"] * 3, "three accepted rows", pushed)
 
     def pull_on_the_other_phone(self) -> None:
         with self.console.step("the iPhone pulls them, then only what is new"):
@@ -154,7 +154,7 @@ class Journey:
         check(message["notification"]["title"] == body["title"], "the title", message)
         check(message["data"]["order"] == "4711", "the data", message)
         check(push["headers"]["authorization"].startswith("Bearer "), "an OAuth bearer token", push["headers"])
-        self.console.say(f"FCM   {push['path']}  “{message['notification']['title']}” data={message['data']}")
+        self.console.say(f"FCM   {push['provider_id']}  “{message['notification']['title']}” data={message['data']}")
 
     def _show_apns(self, body: dict[str, Any]) -> None:
         push = eventually(lambda: self.operator.arrived("apns", self.iphone.push_token), "a push at APNs")
@@ -165,7 +165,7 @@ class Journey:
         check(headers["authorization"].lower().startswith("bearer "), "a provider token", headers)
         check(payload["aps"]["alert"]["title"] == body["title"], "the title", payload)
         self.console.say(
-            f"APNs  {push['path'][:24]}…  topic={headers['apns-topic']} type={headers['apns-push-type']}"
+            f"APNs  {push['to'][:16]}…  topic={headers['apns-topic']} type={headers['apns-push-type']}"
             f" priority={headers.get('apns-priority')} “{payload['aps']['alert']['title']}”"
         )
 

@@ -60,7 +60,7 @@ class Operator:
         url = f"{self._settings.url_of('simulators')}/api/messages"
         answer = requests.get(url, params={"channel": channel, "to": to}, timeout=5)
         answer.raise_for_status()
-        messages: list[dict[str, Any]] = answer.json()["messages"]
+        messages: list[dict[str, Any]] = answer.json()["items"]
         return messages
 
     def arrived(self, channel: str, to: str) -> dict[str, Any] | None:
