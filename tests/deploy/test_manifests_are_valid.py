@@ -1,12 +1,16 @@
 """Every base and overlay renders, and Kubernetes 1.30 to 1.35 would take each object as it is written."""
 
+from functools import cache
 from typing import Any
 
 import kubernetes_validate
+import kubernetes_validate.utils
 import pytest
 
 from tests.deploy.manifests import K8S, TARGETS, containers, name_of, pod_templates, render
 
+# A version's definitions are megabytes, which the library reads again for each object.
+kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
 VERSIONS = ["1.30", "1.31", "1.32", "1.33", "1.34", "1.35"]
 
 

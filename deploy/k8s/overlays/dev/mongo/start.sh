@@ -1,0 +1,5 @@
+#!/bin/sh
+# A replica set of one (transactions need one). Its key must be the server's own file, readable by nobody else.
+set -eu
+install -m 400 /run/secrets/mongo/keyfile /tmp/keyfile
+exec docker-entrypoint.sh mongod --replSet mongo --keyFile /tmp/keyfile --bind_ip_all --wiredTigerCacheSizeGB 0.25

@@ -1,0 +1,11 @@
+#!/bin/sh
+# Runs once, when PostgreSQL's image makes its data folder: a role and a database for each service, which no other may enter.
+set -eu
+for role in auth profile notify; do
+    password=$(cat "/run/secrets/postgres/$role")
+    psql -v ON_ERROR_STOP=1 --username postgres --dbname postgres -v role="$role" -v password="$password" <<'SQL'
+CREATE ROLE :"role" LOGIN PASSWORD :'password';
+CREATE DATABASE :"role" OWNER :"role";
+REVOKE CONNECT ON DATABASE :"role" FROM PUBLIC;
+SQL
+done
