@@ -83,7 +83,7 @@ class DeviceQuery(Query):
 def put_device(path: DevicePath, body: DeviceRegistration) -> tuple[DeviceAnswer, int]:
     """Register or refresh. The same installation or push token under another user moves to the caller."""
     claims = caller()
-    if claims.session_id is None:
+    if claims.session_id is None or claims.role == "service":
         raise Forbidden("A device is registered by a person's session.", code="session_required")
     fields = {**body.model_dump(), "id": path.device_id, "user_id": claims.user_id, "session_id": claims.session_id}
     with db.transaction() as conn:

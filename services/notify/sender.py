@@ -59,14 +59,13 @@ class Sender(Generic[Item]):
         *,
         db: Database,
         amqp_url: str,
-        publisher: Publisher,
         policy: retries.Policy,
         batch: int,
         lease_s: float,
     ) -> None:
         self.channel, self.queue = channel, topology.queue_name("notify", QUEUED[channel].type)
         self._provider, self._build = provider, build
-        self._db, self._publisher, self._policy = db, publisher, policy
+        self._db, self._publisher, self._policy = db, Publisher(amqp_url), policy
         self._batch, self._lease_s = batch, lease_s
         self._parameters = pika.URLParameters(amqp_url)
         self._parameters.heartbeat = HEARTBEAT_S
@@ -83,6 +82,7 @@ class Sender(Generic[Item]):
                 log.warning("%s waits for the broker: %s", self.queue, type(error).__name__)
                 stop.wait(pause_s)
                 pause_s = min(pause_s * 2, 5.0)
+        self._publisher.close()
         self._provider.close()
 
     def declare(self) -> None:

@@ -50,11 +50,9 @@ def loops(settings: NotifySettings, db: Database) -> dict[str, worker.Loop]:
 
 
 def make_senders(settings: NotifySettings, db: Database) -> list[Sender[Any]]:
-    amqp_url = settings.amqp_url.get_secret_value()
     common: dict[str, Any] = {
         "db": db,
-        "amqp_url": amqp_url,
-        "publisher": Publisher(amqp_url),
+        "amqp_url": settings.amqp_url.get_secret_value(),
         "policy": Policy(settings.send_max_attempts, settings.retry_base_s),
         "lease_s": settings.send_lease_s,
     }

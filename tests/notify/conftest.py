@@ -18,9 +18,10 @@ from services.notify.app import create_app
 from services.notify.config import NotifySettings
 from shared.contracts import Envelope, Event
 from shared.ids import new_id
-from shared.postgres import Database
+from shared.postgres import Database, execute
 from shared.publisher import Message, Publisher
 from tests.support.broker import Broker
+from tests.support.databases import Databases
 from tests.support.issuer import Issuer
 from tests.support.people import Person
 from tests.support.waiting import eventually
@@ -40,9 +41,21 @@ def simulators(running_simulators: Simulators) -> Simulators:
     return running_simulators
 
 
+@pytest.fixture(scope="session")
+def notify_database(databases: Databases) -> Iterator[str]:
+    url = databases.fresh("notify")
+    yield url
+    databases.drop(url)
+
+
 @pytest.fixture
-def database_url(fresh_database: Callable[[str], str]) -> str:
-    return fresh_database("notify")
+def database_url(notify_database: str) -> str:
+    """One database for all tests, empty at the start of each."""
+    database = Database(notify_database, size=1)
+    with database.transaction() as conn:
+        execute(conn, "TRUNCATE outbox, inbox, devices, revoked_sessions, contacts, messages, idempotency_keys CASCADE")
+    database.close()
+    return notify_database
 
 
 @pytest.fixture
@@ -97,23 +110,28 @@ class Client:
         body = {"platform": platform, "token": push_token(platform), **fields}
         answer = self.put(f"/devices/{device_id or new_id()}", body)
         assert answer.status_code in (200, 201), answer.text
-        return {**answer.json, "token": body["token"]}
+        return {**json_of(answer), "token": body["token"]}
 
     def send(self, person: Person, *, title: str = "Hello", body: str = "A message", **fields: Any) -> str:
         """Send to a person; the message's id."""
         message = {"to": {"user_id": str(person.user_id)}, "title": title, "body": body, **fields}
         answer = self.post("/messages", message)
         assert answer.status_code == 202, answer.text
-        return str(answer.json["id"])
+        return str(json_of(answer)["id"])
 
     def finished(self, message_id: str, timeout_s: float = 20) -> list[dict[str, Any]]:
         """The deliveries of a message, once all are finished."""
 
         def probe() -> list[dict[str, Any]] | None:
-            message = self.get(f"/messages/{message_id}").json
+            message = json_of(self.get(f"/messages/{message_id}"))
             return list(message["deliveries"]) if message["status"] == "finished" else None
 
         return eventually(probe, timeout_s=timeout_s, what="the end of a message") or []
+
+
+def json_of(answer: TestResponse) -> dict[str, Any]:
+    value: dict[str, Any] = answer.get_json()
+    return value
 
 
 def push_token(platform: str) -> str:
