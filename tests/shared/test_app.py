@@ -142,7 +142,7 @@ def test_no_file_of_the_machine_is_served(settings: Settings) -> None:
 
 
 def test_the_description_names_every_route_its_success_and_its_problems(client: FlaskClient) -> None:
-    document = client.get("/openapi.json").json
+    document = client.get("/openapi.json").get_json()
     assert document["openapi"].startswith("3.1")
     made = document["paths"][THINGS]["post"]
     assert set(made["responses"]) >= {"201", "4XX", "5XX"}

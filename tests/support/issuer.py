@@ -24,7 +24,7 @@ class Issuer:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.fetches = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self.issuer = f"{self.url}/auth/v1"
         self.jwks_url = f"{self.issuer}/.well-known/jwks.json"
