@@ -50,10 +50,10 @@ class Connection:
 class Database:
     """One database of a replica set. Nothing is opened before the first use.
 
-    Reads and writes are `majority`: what a reader has seen, and what was acknowledged, survives the loss of a primary.
+    `options` are further ones of pymongo's client. Reads and writes are `majority`: what a reader has seen, and what was acknowledged, survives the loss of a primary.
     """
 
-    def __init__(self, url: str, name: str, *, size: int = 8) -> None:
+    def __init__(self, url: str, name: str, *, size: int = 8, **options: Any) -> None:
         self._client: pymongo.MongoClient[Row] = pymongo.MongoClient(
             url,
             connect=False,
@@ -68,6 +68,7 @@ class Database:
             connectTimeoutMS=SELECTION_TIMEOUT_MS,
             socketTimeoutMS=SOCKET_TIMEOUT_MS,
             waitQueueTimeoutMS=int(WAIT_S * 1000),
+            **options,
         )
         self._database = self._client[name]
         self._lanes = [threading.Lock() for _ in range(LANES)]

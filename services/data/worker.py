@@ -4,10 +4,12 @@ from datetime import timedelta
 
 from services.data import events
 from services.data.config import DataSettings
+from services.data.inbox import MongoInbox
 from services.data.mongo import Database
 from services.data.outbox import MongoSource
 from services.data.purge import purge
 from shared import worker
+from shared.bus import Consumer
 from shared.publisher import Publisher
 from shared.relay import Relay
 
@@ -17,9 +19,11 @@ def run(settings: DataSettings) -> int:
     db = Database(settings.mongo_url.get_secret_value(), settings.mongo_database)
     amqp_url = settings.amqp_url.get_secret_value()
     retention = timedelta(seconds=settings.tombstone_retention_s)
+    consumer = Consumer("data", amqp_url, MongoInbox(db))
+    events.subscribe(consumer)
     loops = {
         "relay": Relay(MongoSource(db), Publisher(amqp_url)).run,
-        "consumer": events.consumer(amqp_url, db).run,
+        "consumer": consumer.run,
         "purge": worker.every(settings.purge_interval_s, lambda: purge(db, retention)),
     }
     return worker.run("data-worker", settings, loops, {"mongo": db.check})

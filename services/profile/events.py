@@ -7,15 +7,12 @@ from services.profile.fields import locale_or_none
 from shared import outbox
 from shared.bus import Consumer
 from shared.contracts import ProfileUpdated, UserRegistered
-from shared.inbox import PostgresInbox
-from shared.postgres import Connection, Database
+from shared.postgres import Connection
 
 
-def consumer(amqp_url: str, db: Database) -> Consumer:
-    """The service's queues, with their handlers."""
-    made = Consumer("profile", amqp_url, PostgresInbox(db))
-    made.on(UserRegistered)(create_profile)
-    return made
+def subscribe(consumer: Consumer) -> None:
+    """Say which events the service wants."""
+    consumer.on(UserRegistered)(create_profile)
 
 
 def create_profile(conn: Connection, event: UserRegistered) -> None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from services.profile import events
 from services.profile.config import ProfileSettings
 from shared import worker
+from shared.bus import Consumer
 from shared.inbox import PostgresInbox
 from shared.outbox import PostgresSource
 from shared.postgres import Database
@@ -19,11 +20,12 @@ def run(settings: ProfileSettings) -> int:
     """Run until told to stop; the exit status."""
     db = Database(settings.database_url.get_secret_value(), size=LOOPS, application_name="profile-worker")
     amqp_url = settings.amqp_url.get_secret_value()
-    relay = Relay(PostgresSource(db), Publisher(amqp_url))
     inbox = PostgresInbox(db)
+    consumer = Consumer("profile", amqp_url, inbox)
+    events.subscribe(consumer)
     loops = {
-        "relay": relay.run,
-        "consumer": events.consumer(amqp_url, db).run,
+        "relay": Relay(PostgresSource(db), Publisher(amqp_url)).run,
+        "consumer": consumer.run,
         "inbox": worker.every(3600, lambda: inbox.forget(INBOX_KEPT)),
     }
     return worker.run("profile-worker", settings, loops, {"postgres": db.check})

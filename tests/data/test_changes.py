@@ -16,7 +16,6 @@ from services.data.purge import purge
 from shared.ids import new_id
 from tests.data.conftest import Client, note, row
 
-
 NOW = timedelta(seconds=-1)  # a retention that every tombstone has outlived
 
 
