@@ -38,16 +38,15 @@ class AccessLog:
         if int(now) != self._second:
             self._second = int(now)
             self._clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
-        grant, route, request = exchange.grant, exchange.route, exchange.request
+        grant, request, trace = exchange.grant, exchange.request, exchange.traceparent
         user = f',"user_id":"{grant.user_id}"' if grant is not None else ""
-        trace = f',"trace_id":"{exchange.traceparent[3:35].decode()}"' if exchange.traceparent else ""
         self._lines.append(
             f'{{"time":"{self._clock}.{int(now % 1 * 1000):03d}+00:00","level":"INFO","component":"gateway",'
-            f'"logger":"access","message":"request","request_id":"{exchange.request_id.decode()}"{trace},'
-            f'"method":"{request.method.decode()}","route":"{route.template}","status":{exchange.status},'
-            f'"duration_ms":{seconds * 1000:.2f},"upstream":"{route.upstream or ""}",'
-            f'"upstream_ms":{upstream_seconds * 1000:.2f},"bytes_in":{request.body_bytes},'
-            f'"bytes":{exchange.bytes_out},"client":"{exchange.client.address.decode()}"{user}}}\n'
+            f'"logger":"access","message":"request","request_id":"{exchange.request_id.decode()}",'
+            f'"trace_id":"{trace[3:35].decode()}","method":"{request.method.decode()}",{exchange.route.log_fields},'
+            f'"status":{exchange.status},"duration_ms":{seconds * 1000:.2f},'
+            f'"upstream_ms":{upstream_seconds * 1000:.2f},"bytes_in":{request.body_bytes},"bytes":{exchange.bytes_out},'
+            f'"client":"{exchange.client.address_text}"{user}}}\n'
         )
 
     def flush(self) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from gateway.exchange import Exchange
-from gateway.problems import HeadersTooLarge, RequestTimeout, TargetTooLong, malformed
-from gateway.request import Request
+from gateway.problems import HeadersTooLarge, RequestTimeout, malformed
+from gateway.request import Request, handlers, judge_field
 from shared.errors import Problem
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class ClientConnection(asyncio.Protocol):
         self.gate = gate
         self.transport: asyncio.Transport
         self.parser = httptools.HttpRequestParser(self)
-        self.address = b"unknown"
+        self.address, self.address_text = b"unknown", "unknown"
         self.incoming: Request | None = None
         self.is_in_head = False
         self.head_bytes = 0
@@ -41,15 +41,17 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self.write = self.transport.write
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
-            self.address = str(peer[0]).encode()
+            self.address_text = str(peer[0])
+            self.address = self.address_text.encode()
         self.gate.clients.add(self)
         self.set_deadline(self.gate.settings.header_timeout_s)
 
     def set_deadline(self, seconds: float) -> None:
-        """Something must happen within this time."""
-        self.deadline = self.gate.loop.time() + seconds
+        """Something must happen within this time, give or take the gate's clock, which is never early."""
+        self.deadline = self.gate.clock + seconds
 
     def data_received(self, data: bytes) -> None:
         if self.is_lingering:
@@ -65,8 +67,9 @@ class ClientConnection(asyncio.Protocol):
             self._refuse_malformed(error)
         if self.is_in_head and started_earlier and self.head_bytes > self.gate.settings.max_header_bytes:
             self._refuse(HeadersTooLarge("The request's header fields are too large."))
-        if self.exchange is not None:
-            self.exchange.flush_request()
+        exchange = self.exchange
+        if exchange is not None:
+            exchange.flush_request()
             if self.queue:
                 self.pause_reading()
 
@@ -110,8 +113,14 @@ class ClientConnection(asyncio.Protocol):
             self.incoming.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.is_in_head and self.incoming is not None:  # else a trailer, which is dropped
-            self.incoming.add_field(name, value)
+        request = self.incoming
+        if request is None or not self.is_in_head:  # a trailer, which is dropped
+            return
+        handler = handlers.get(name, judge_field)
+        if handler is None:
+            request.fields.append(b"%b: %b\r\n" % (name, value))
+        else:
+            handler(request, name, value)
 
     def on_headers_complete(self) -> None:
         request = self.incoming
@@ -120,28 +129,17 @@ class ClientConnection(asyncio.Protocol):
         self.is_in_head = False
         request.method = self.parser.get_method()
         request.keep_alive = self.parser.should_keep_alive()
-        if not request.keep_alive or request.connection is not None:
+        if request.connection is not None or not request.keep_alive:
             version = self.parser.get_http_version()
             request.is_http_10 = version == "1.0"
             if version not in ("1.0", "1.1"):
                 request.refuse(malformed("Only HTTP/1.1 and HTTP/1.0 are spoken here."))
-        self._judge_size(request)
-        request.judge_head()
-        if self.exchange is None and not self.queue:
-            if not self.is_lingering:
-                self.exchange = request.exchange = Exchange(self, request)
-                self.exchange.start()
-        else:
+        request.judge_head(self.gate.settings, self.head_bytes)
+        if self.exchange is not None or self.queue:
             self.queue.append(request)
-
-    def _judge_size(self, request: Request) -> None:
-        settings = self.gate.settings
-        if len(request.target) > settings.max_target_bytes:
-            request.refuse(TargetTooLong("The request target is too long."))
-        if self.head_bytes > settings.max_header_bytes:
-            size = len(request.target) + sum(map(len, request.fields)) + len(request.authorization or b"")
-            if size > settings.max_header_bytes:
-                request.refuse(HeadersTooLarge("The request's header fields are too large."))
+        elif not self.is_lingering:
+            self.exchange = request.exchange = Exchange(self, request)
+            self.exchange.start()
 
     def on_body(self, chunk: bytes) -> None:
         request = self.incoming

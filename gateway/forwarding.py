@@ -20,23 +20,22 @@ def is_request_id(value: bytes) -> bool:
 
 def continue_trace(header: bytes | None) -> bytes:
     """Our own span's traceparent (W3C): the client's trace with a new span id, or a new trace."""
-    span = b"%016x" % (_random_bits(64) or 1)
     match = _TRACEPARENT.fullmatch(header) if header else None
     if match is None:
-        return b"00-%032x-%b-01" % (_random_bits(128) or 1, span)
-    return b"00-%b-%b-%b" % (match[1], span, match[2])
+        return b"00-%032x-%016x-01" % (_random_bits(128) or 1, _random_bits(64) or 1)
+    return b"00-%b-%016x-%b" % (match[1], _random_bits(64) or 1, match[2])
 
 
-def request_head(exchange: "Exchange", authority: bytes) -> bytes:
-    """Request line and fields, as the upstream gets them."""
+def request_head(exchange: "Exchange", authority: bytes) -> list[bytes]:
+    """Request line and fields as the upstream gets them, in pieces."""
     request = exchange.request
-    exchange.traceparent = continue_trace(request.traceparent)
-    head = [
-        b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method, exchange.path, authority),
-        *request.fields,
-        b"x-request-id: %b\r\ntraceparent: %b\r\n" % (exchange.request_id, exchange.traceparent),
-        forwarded(request, exchange.client.address, exchange.gate.settings.trusted_hops),
-    ]
+    exchange.traceparent = traceparent = continue_trace(request.traceparent)
+    head = request.fields
+    head.insert(0, b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method, exchange.target, authority))
+    head.append(
+        b"x-request-id: %b\r\ntraceparent: %b\r\n%b"
+        % (exchange.request_id, traceparent, forwarded(request, exchange.client.address, exchange.gate.trusted_hops))
+    )
     if request.authorization is not None:
         head.append(b"authorization: %b\r\n" % request.authorization)
     if request.origin is not None:
@@ -47,7 +46,7 @@ def request_head(exchange: "Exchange", authority: bytes) -> bytes:
         head.append(b"content-length: %d\r\n\r\n" % request.content_length)
     else:
         head.append(b"\r\n")
-    return b"".join(head)
+    return head
 
 
 def forwarded(request: "Request", address: bytes, trusted_hops: int) -> bytes:

@@ -1,5 +1,7 @@
 """Which header fields may pass (RFC 9110 section 7.6): hop-by-hop, forged identity and ambiguous names do not."""
 
+from functools import lru_cache
+
 HOP_BY_HOP = frozenset(
     {b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer", b"upgrade"}
 )
@@ -34,10 +36,20 @@ def may_leave(name: bytes) -> bool:
     return not (name in HOP_BY_HOP or name in (b"server", b"x-request-id") or name.startswith(CORS_PREFIX))
 
 
+@lru_cache(maxsize=256)
 def named_in_connection(value: bytes) -> frozenset[bytes]:
     """The field names a Connection header declares hop-by-hop, in lower case."""
     options = frozenset(option.strip().lower() for option in value.split(b","))
     return options - {b"", b"close", b"keep-alive", b"upgrade"}
+
+
+@lru_cache(maxsize=256)
+def connection_says(value: bytes) -> bool | None:
+    """False if a Connection header says close, True for keep-alive, None for neither."""
+    options = {option.strip().lower() for option in value.split(b",")}
+    if b"close" in options:
+        return False
+    return True if b"keep-alive" in options else None
 
 
 def without(fields: list[bytes], names: frozenset[bytes]) -> list[bytes]:

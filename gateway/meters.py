@@ -1,16 +1,22 @@
 """Prometheus metrics: plain numbers on the hot path, handed to prometheus_client twice a second."""
 
 from bisect import bisect_left
+from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from shared.metrics import DURATION, REQUESTS
+from gateway.table import Route
+from shared.metrics import BUCKETS, DURATION, REQUESTS
 
+if TYPE_CHECKING:
+    from gateway.exchange import Exchange
+
+KNOWN_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 UPSTREAM_DURATION = Histogram(
     "gateway_upstream_duration_seconds",
     "From the request written to the first byte of the upstream's response",
     ["upstream"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+    buckets=BUCKETS,
 )
 BYTES = Counter("gateway_body_bytes", "Body bytes passed on", ["direction"])
 CONNECTIONS = Gauge("gateway_client_connections", "Open client connections", multiprocess_mode="livesum")
@@ -29,65 +35,60 @@ CAUGHT_UP = Gauge(
 DROPPED_LINES = Counter("gateway_access_log_dropped_lines", "Access log lines lost to a slow reader")
 
 
-class Series:
-    """One histogram's observations since the last flush."""
+class Meter:
+    """What one route, method and status has seen since the last flush: counts in buckets, and sums."""
 
-    __slots__ = ("_bounds", "_child", "_counts", "_sum")
+    __slots__ = ("durations", "requests", "seconds", "upstream_durations", "upstream_seconds")
 
-    def __init__(self, child: Histogram) -> None:
-        self._child = child
-        self._bounds: list[float] = child._upper_bounds[:-1]
-        self._counts = [0] * len(child._upper_bounds)
-        self._sum = 0.0
-
-    def observe(self, value: float) -> None:
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
-
-    def flush(self) -> None:
-        """Add whole buckets at once: the public `observe` takes one value and costs more than a request may."""
-        for bucket, count in zip(self._child._buckets, self._counts, strict=True):
-            if count:
-                bucket.inc(count)
-        if self._sum:
-            self._child._sum.inc(self._sum)
-        self._counts = [0] * len(self._counts)
-        self._sum = 0.0
+    def __init__(self) -> None:
+        self.requests = 0
+        self.durations = [0] * (len(BUCKETS) + 1)
+        self.seconds = 0.0
+        self.upstream_durations = [0] * (len(BUCKETS) + 1)
+        self.upstream_seconds = 0.0
 
 
 class Meters:
     """What one worker counts. Labels are route templates, known methods and status codes: bounded whatever comes."""
 
     def __init__(self) -> None:
-        self._requests: dict[tuple[str, str, int], int] = {}
-        self._durations: dict[tuple[str, str], Series] = {}
-        self._upstreams: dict[str, Series] = {}
+        self._meters: dict[tuple[Route, bytes, int], Meter] = {}
         self.bytes_in = 0
         self.bytes_out = 0
 
-    def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one answered request."""
-        key = (method, route, status)
-        self._requests[key] = self._requests.get(key, 0) + 1
-        series = self._durations.get((method, route))
-        if series is None:
-            series = self._durations[method, route] = Series(DURATION.labels(method, route))
-        series.observe(seconds)
-
-    def upstream(self, name: str, seconds: float) -> None:
-        """Count one upstream's time to its first byte."""
-        series = self._upstreams.get(name)
-        if series is None:
-            series = self._upstreams[name] = Series(UPSTREAM_DURATION.labels(name))
-        series.observe(seconds)
+    def record(self, exchange: "Exchange", seconds: float, upstream_seconds: float) -> None:
+        """Count one exchange that is over."""
+        request = exchange.request
+        key = (exchange.route, request.method, exchange.status)
+        meter = self._meters.get(key)
+        if meter is None:
+            meter = self._meters[key] = Meter()
+        meter.requests += 1
+        meter.seconds += seconds
+        meter.durations[bisect_left(BUCKETS, seconds)] += 1
+        if upstream_seconds:
+            meter.upstream_seconds += upstream_seconds
+            meter.upstream_durations[bisect_left(BUCKETS, upstream_seconds)] += 1
+        self.bytes_in += request.body_bytes
+        self.bytes_out += exchange.bytes_out
 
     def flush(self) -> None:
         """Hand over what was counted since the last time."""
-        requests, self._requests = self._requests, {}
-        for (method, route, status), count in requests.items():
-            REQUESTS.labels(method, route, status).inc(count)
-        for series in (*self._durations.values(), *self._upstreams.values()):
-            series.flush()
+        metered, self._meters = self._meters, {}
+        for (route, raw_method, status), meter in metered.items():
+            method = raw_method.decode() if raw_method in KNOWN_METHODS else "OTHER"
+            REQUESTS.labels(method, route.template, status).inc(meter.requests)
+            _add(DURATION.labels(method, route.template), meter.durations, meter.seconds)
+            if meter.upstream_seconds:
+                _add(UPSTREAM_DURATION.labels(route.upstream), meter.upstream_durations, meter.upstream_seconds)
         BYTES.labels("in").inc(self.bytes_in)
         BYTES.labels("out").inc(self.bytes_out)
         self.bytes_in = self.bytes_out = 0
+
+
+def _add(child: Histogram, counts: list[int], total: float) -> None:
+    """Add whole buckets at once: the public `observe` takes one value and costs more than a request may."""
+    for bucket, count in zip(child._buckets, counts, strict=True):
+        if count:
+            bucket.inc(count)
+    child._sum.inc(total)

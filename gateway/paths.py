@@ -4,6 +4,8 @@ import re
 
 from gateway.problems import malformed
 
+# What an ordinary path does not hold: one search tells that nothing further needs to be looked at.
+_UNUSUAL = re.compile(rb"[^\x21-\x7e]|//|[\\#%]|/\.")
 # Raw bytes that are not visible ASCII, `//`, backslash, fragment; a `%` without two hex digits; an encoded
 # slash, backslash, NUL or control character, whatever the case.
 _REFUSED = re.compile(rb"[^\x21-\x7e]|//|[\\#]|%(?![0-9A-Fa-f]{2})|%(?:2[fF]|5[cC]|[01][0-9A-Fa-f]|7[fF])")
@@ -16,6 +18,8 @@ def normalise(path: bytes) -> bytes:
     """The path with needless percent-encoding undone; raise BadRequest(malformed_request) for an ambiguous one."""
     if path[:1] != b"/":
         raise malformed("The request target must be a path that begins with a slash.")
+    if _UNUSUAL.search(path) is None:
+        return path
     if _REFUSED.search(path):
         raise malformed("The path holds a character or an encoding that is not accepted.")
     if b"%" in path:

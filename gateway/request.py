@@ -1,13 +1,15 @@
 """One request as the client sent it, and what of its head goes on. A field's handler is looked up by its name."""
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Optional
 
 from gateway import headers
-from gateway.problems import ExpectationFailed, NotSupported, malformed
+from gateway.problems import ExpectationFailed, HeadersTooLarge, NotSupported, TargetTooLong, malformed
 from shared.errors import Problem
 
 if TYPE_CHECKING:
+    from gateway.config import GatewaySettings
     from gateway.exchange import Exchange
 
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"})
@@ -15,7 +17,10 @@ MOST_FIELDS = 100
 
 
 class Request:
-    """A request's head, and how far its body has come. `problem` is the first reason to refuse it."""
+    """A request's head, and how far its body has come. `problem` is the first reason to refuse it.
+
+    What is absent stays a class attribute: most requests have few of these, and each costs time to set.
+    """
 
     method = b""
     is_http_10 = False
@@ -24,6 +29,7 @@ class Request:
     authorization: bytes | None = None
     content_length: int | None = None
     chunked = False
+    has_body = False
     connection: bytes | None = None
     expects_continue = False
     upgrade: bytes | None = None
@@ -44,22 +50,17 @@ class Request:
         self.fields: list[bytes] = []
         self.body: list[bytes] = []  # what came before anyone could take it
 
-    def add_field(self, name: bytes, value: bytes) -> None:
-        """Keep, drop or take note of one header field."""
-        handler = _handlers.get(name) or _judge(name)
-        handler(self, name, value)
-
     def refuse(self, problem: Problem) -> None:
         """Remember the first reason to refuse."""
         if self.problem is None:
             self.problem = problem
 
-    @property
-    def has_body(self) -> bool:
-        return self.chunked or bool(self.content_length)
+    def judge_head(self, settings: "GatewaySettings", head_bytes: int) -> None:
+        """Refuse what is too large, and what the next server may read differently (RFC 9112, sections 3.2 and 11).
 
-    def judge_head(self) -> None:
-        """Refuse what the next server may read differently (RFC 9112, sections 3.2 and 11)."""
+        `head_bytes` is at least the head's size: only if that is too much is the head itself measured.
+        """
+        self.has_body = self.chunked or bool(self.content_length)
         if self.host is None and not self.is_http_10:
             self.refuse(malformed("The request has no Host header."))
         if len(self.fields) > MOST_FIELDS:
@@ -68,17 +69,18 @@ class Request:
             self.refuse(malformed("HTTP/1.0 has no Transfer-Encoding."))
         if self.upgrade is not None and (self.has_body or self.upgrade.lower() == b"websocket"):
             self.refuse(NotSupported("This connection cannot change its protocol.", code="upgrade_not_supported"))
-        if self.connection is not None:
-            named = headers.named_in_connection(self.connection)
-            if named:
-                self.fields = headers.without(self.fields, named)
+        if self.connection is not None and (named := headers.named_in_connection(self.connection)):
+            self.fields = headers.without(self.fields, named)
+        if len(self.target) > settings.max_target_bytes:
+            self.refuse(TargetTooLong("The request target is too long."))
+        elif head_bytes > settings.max_header_bytes:
+            size = len(self.target) + sum(map(len, self.fields)) + len(self.authorization or b"")
+            if size > settings.max_header_bytes:
+                self.refuse(HeadersTooLarge("The request's header fields are too large."))
 
 
 Handler = Callable[[Request, bytes, bytes], None]
-
-
-def _pass(request: Request, name: bytes, value: bytes) -> None:
-    request.fields.append(b"%b: %b\r\n" % (name, value))
+HOST = re.compile(rb"[A-Za-z0-9._~:\[\]%!$&'()*+;=-]{1,255}")
 
 
 def _drop(request: Request, name: bytes, value: bytes) -> None:
@@ -88,7 +90,7 @@ def _drop(request: Request, name: bytes, value: bytes) -> None:
 def _host(request: Request, name: bytes, value: bytes) -> None:
     if request.host is not None:
         request.refuse(malformed("The request has more than one Host header."))
-    elif not value or not value.isascii() or any(character in b" /\\?#@,\t" for character in value):
+    elif HOST.fullmatch(value) is None:
         request.refuse(malformed("The Host header is not a host."))
     request.host = value
 
@@ -156,12 +158,17 @@ _READ: dict[bytes, Handler] = {
     b"x-forwarded-proto": _note("forwarded_proto"),
     b"x-forwarded-host": _note("forwarded_host"),
 }
-_handlers: dict[bytes, Handler] = {}
+# By the name as it was spelled; None means that the field goes on as it is. Filled by `judge_field`.
+handlers: dict[bytes, Handler | None] = {}
 
 
-def _judge(raw_name: bytes) -> Handler:
+def judge_field(request: Request, raw_name: bytes, value: bytes) -> None:
+    """Handle a field whose name has not been seen in this spelling, and remember how."""
     name = raw_name.lower()
-    handler = _READ.get(name) or (_pass if headers.may_enter(name) else _drop)
-    if len(_handlers) < headers.MOST_NAMES:
-        _handlers[raw_name] = handler
-    return handler
+    handler = _READ.get(name) or (None if headers.may_enter(name) else _drop)
+    if len(handlers) < headers.MOST_NAMES:
+        handlers[raw_name] = handler
+    if handler is None:
+        request.fields.append(b"%b: %b\r\n" % (raw_name, value))
+    else:
+        handler(request, raw_name, value)

@@ -1,6 +1,6 @@
 """Sessions that ended early: the set each worker holds, and the stream it learns them from.
 
-    gatehouse.events ──session.revoked──▶ gateway.revocations (a stream: every worker reads all of it, none takes it away)
+    gatehouse.events ──session.revoked──▶ gateway.revocations (a stream: every worker reads all of it)
 
 A worker reads from twenty minutes ago, longer than any token lives, then puts a marker of its own at the stream's end:
 when it reads its marker, it knows all that was revoked before it started.

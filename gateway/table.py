@@ -22,6 +22,10 @@ class Route:
     max_body_bytes: int = 1_048_576
     upstream_path: bytes | None = None
     is_prefix: bool = False
+    log_fields: str = ""
+
+    def __post_init__(self) -> None:
+        self.log_fields = f'"route":"{self.template}","upstream":"{self.upstream or ""}"'
 
     def admits(self, scopes: frozenset[str]) -> bool:
         """True if a token with these scopes may pass."""
@@ -71,10 +75,19 @@ class Table:
         fixed = self._fixed.get(path)
         if fixed is not None:
             return fixed
-        segments = path.split(b"/")[1:]
-        if segments and not segments[-1]:
+        segments = path.split(b"/")
+        if not segments[-1]:
             segments.pop()
-        return _descend(self._root, segments, 0)
+        node, found = self._root, None
+        for depth in range(1, len(segments)):
+            if node.variable is not None:
+                return _descend(node, segments, depth) or found
+            found = node.prefix or found
+            below = node.children.get(segments[depth])
+            if below is None:
+                return found
+            node = below
+        return node.exact or node.prefix or found
 
 
 def _descend(node: _Node, segments: list[bytes], depth: int) -> Methods | None:

@@ -68,7 +68,7 @@ class Pages:
             log.error("a page of the gateway failed", exc_info=error)
             exchange.refuse(Problem("Something went wrong here; it has been logged under the request id."))
         else:
-            exchange.answer_page(*done.result())
+            exchange.answer(*done.result())
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -77,7 +77,7 @@ class Pages:
 def _environ(exchange: "Exchange") -> dict[str, Any]:
     """The WSGI environment (PEP 3333) of a request without a body."""
     request = exchange.request
-    path, _, query = exchange.path.partition(b"?")
+    path, _, query = exchange.target.partition(b"?")
     return {
         "REQUEST_METHOD": request.method.decode(),
         "SCRIPT_NAME": "",

@@ -1,0 +1,57 @@
+"""Whether a request may pass, and where to: route, method, size, token, scopes."""
+
+from typing import TYPE_CHECKING
+
+from gateway.paths import normalise
+from gateway.problems import MethodNotAllowed, insufficient_scope
+from gateway.request import Request
+from gateway.table import OPTIONAL, PUBLIC, Methods, Route
+from shared.errors import NotFound, PayloadTooLarge
+from shared.tokens import missing
+
+if TYPE_CHECKING:
+    from gateway.exchange import Exchange
+    from gateway.tokens import Grant
+
+NO_ROUTE = Route(template="(none)", methods=frozenset(), upstream=None, access=PUBLIC, max_body_bytes=0)
+
+
+def find_route(exchange: "Exchange", request: Request) -> None:
+    """Set the exchange's route and the target it asks its upstream for. Raise NotFound, or MethodNotAllowed."""
+    path, mark, query = request.target.partition(b"?")
+    path = normalise(path)
+    methods = exchange.gate.table.match(path)
+    if methods is None:
+        raise NotFound("There is nothing at this address.")
+    route = methods.get(request.method)
+    if route is None:
+        exchange.route = next(iter(methods.values()))
+        raise MethodNotAllowed(method.decode() for method in methods)
+    exchange.route = route
+    exchange.target = (route.upstream_path or path) + mark + query
+    if request.content_length is not None and request.content_length > route.max_body_bytes:
+        raise too_large(route)
+
+
+def preflight_methods(exchange: "Exchange", request: Request) -> Methods | None:
+    """The methods to name in the answer to a CORS preflight; None if this is none, or its origin is not allowed."""
+    if request.method != b"OPTIONS" or not request.is_preflight or not exchange.gate.cors.allows(request.origin):
+        return None
+    return exchange.gate.table.match(normalise(request.target.partition(b"?")[0]))
+
+
+def wanted_authorization(route: Route, request: Request) -> bytes | None:
+    """The Authorization to check; None where a route that may go without has none. Raise Unauthorized."""
+    if request.authorization is None and route.access != OPTIONAL:
+        raise missing()
+    return request.authorization
+
+
+def check_scopes(route: Route, grant: "Grant") -> None:
+    """Raise Forbidden if the route asks for scopes the token lacks."""
+    if (route.scopes_all or route.scopes_any) and not route.admits(grant.scopes):
+        raise insufficient_scope(route.scopes_all or route.scopes_any)
+
+
+def too_large(route: Route) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The body is larger than {route.max_body_bytes} bytes.")

@@ -1,0 +1,169 @@
+"""One kept-alive connection to a service, and how its responses are read."""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, cast
+
+import httptools
+
+from gateway.headers import MOST_NAMES, connection_says, may_leave, named_in_connection, without
+from gateway.problems import BadGateway
+
+if TYPE_CHECKING:
+    from gateway.exchange import Exchange
+    from gateway.upstreams import Upstream
+
+log = logging.getLogger(__name__)
+PASS, DROP, LENGTH, TRANSFER_ENCODING, CONNECTION = range(5)
+MOST_HEAD_BYTES = 131_072
+_READ = {b"content-length": LENGTH, b"transfer-encoding": TRANSFER_ENCODING, b"connection": CONNECTION}
+_rules: dict[bytes, int] = {}
+
+
+def _judge_field(raw_name: bytes) -> int:
+    name = raw_name.lower()
+    rule = _READ.get(name) or (PASS if may_leave(name) else DROP)
+    if len(_rules) < MOST_NAMES:
+        _rules[raw_name] = rule
+    return rule
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """Reads one response at a time into its exchange; bytes nobody asked for end the connection."""
+
+    def __init__(self, pool: "Upstream") -> None:
+        self.pool = pool
+        self.transport: asyncio.Transport
+        self.parser = httptools.HttpResponseParser(self)
+        self.exchange: Exchange | None = None
+        self.idle_since = 0.0
+        self.is_reused = False
+        self.ends_with_connection = False
+
+    def begin(self, exchange: "Exchange") -> None:
+        """Give the connection to an exchange."""
+        self.exchange = exchange
+        self.fields: list[bytes] = []
+        self.length: int | None = None
+        self.is_chunked = False
+        self.connection: bytes | None = None
+        self.head_bytes = 0
+        self.has_answered = False  # any byte of this response has come
+        self.has_head = False
+        self.is_done = False
+        self.may_reuse = False
+        exchange.upstream = self
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.write = self.transport.write
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange is None:
+            self.transport.abort()
+            return
+        self.has_answered = True
+        try:
+            self.parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._fail(error)
+            return
+        if self.is_done:
+            self.exchange = None
+            exchange.response_complete()
+            if self.may_reuse and exchange.request.is_complete and not self.transport.is_closing():
+                self.pool.give_back(self)
+            else:
+                self.transport.close()
+        elif self.has_head:
+            exchange.flush_response()
+        else:
+            self.head_bytes += len(data)
+            if self.head_bytes > MOST_HEAD_BYTES:
+                self._fail(ValueError("the response head is too large"))
+
+    def _fail(self, error: Exception) -> None:
+        exchange, self.exchange = self.exchange, None
+        self.transport.abort()
+        log.warning("the %s service gave an answer that is not HTTP: %s", self.pool.name, error.__context__ or error)
+        if exchange is not None:
+            exchange.upstream_failed(BadGateway(f"The {self.pool.name} service gave an answer that is not HTTP."))
+
+    # What httptools calls, in this order.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        rule = _rules.get(name)
+        if rule is None:
+            rule = _judge_field(name)
+        if rule == PASS:
+            if not self.has_head:  # else a trailer, which is dropped
+                self.fields.append(b"%b: %b\r\n" % (name, value))
+        elif rule == LENGTH:
+            self.length = int(value)
+        elif rule == TRANSFER_ENCODING:
+            self.is_chunked = True
+            if value.strip().lower() != b"chunked":
+                raise ValueError("a transfer coding that was not asked for")
+        elif rule == CONNECTION:
+            self.connection = value if self.connection is None else self.connection + b"," + value
+
+    def on_headers_complete(self) -> None:
+        exchange = self.exchange
+        if exchange is None or self.is_done:
+            raise ValueError("a response nobody asked for")
+        status: int = self.parser.get_status_code()
+        if status < 200:
+            if status == 101:
+                raise ValueError("a change of protocol nobody asked for")
+            self.fields = []
+            return
+        self.has_head = True
+        if self.connection is not None and (named := named_in_connection(self.connection)):
+            self.fields = without(self.fields, named)
+        has_no_body = status in (204, 304) or exchange.request.method == b"HEAD"
+        if self.length is not None and status != 204:
+            self.fields.append(b"content-length: %d\r\n" % self.length)
+        self.ends_with_connection = self.length is None and not self.is_chunked and not has_no_body
+        self.may_reuse = not self.ends_with_connection and self._stays()
+        exchange.response_head(status, self.fields, self.length, has_no_body)
+        if has_no_body and status not in (204, 304):
+            # llhttp waits for the body that the answer to a HEAD announces but does not have.
+            self.is_done = True
+            self.parser = httptools.HttpResponseParser(self)
+
+    def _stays(self) -> bool:
+        """False for HTTP/1.0 and for `Connection: close`; an answer to HEAD without a length is no reason to part."""
+        says = connection_says(self.connection) if self.connection is not None else None
+        if says is not None:
+            return says
+        return bool(self.parser.should_keep_alive()) or self.parser.get_http_version() == "1.1"
+
+    def on_body(self, chunk: bytes) -> None:
+        if self.exchange is None or self.is_done:
+            raise ValueError("a body where there is none")
+        self.exchange.response_body(chunk)
+
+    def on_message_complete(self) -> None:
+        if self.has_head:
+            self.is_done = True
+
+    # The connection itself.
+
+    def pause_writing(self) -> None:
+        if self.exchange is not None:
+            self.exchange.client.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.exchange is not None:
+            self.exchange.client.resume_reading()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.pool.forget(self)
+        exchange, self.exchange = self.exchange, None
+        if exchange is None:
+            return
+        if self.ends_with_connection and self.has_head and error is None:
+            exchange.response_complete()
+        else:
+            exchange.upstream_lost(self)

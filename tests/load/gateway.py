@@ -1,0 +1,246 @@
+"""The gateway beside plain HAProxy and a plain Flask proxy, in one run: `python -m tests.load.gateway [--rounds 5]`.
+
+All three stand before the same nginx that answers 1 KB of JSON; the proxy under test has core 0, nginx and wrk core 1.
+The gateway verifies 1,000 distinct tokens and has its access log, metrics, request ids and revocation check on; HAProxy
+does nothing but pass on. Rounds are interleaved, and the figures are medians: requests for each CPU-second of the proxy
+say most on a machine that others use too.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+import requests
+
+from deploy.local.ports import free_ports
+from shared.ids import new_id
+from tests.support.issuer import Issuer
+
+HOST = "127.0.0.1"
+TOKENS, CONNECTIONS = 1_000, 64
+PATH = "/data/v1/documents"
+PROXY_CORE, LOAD_CORE = "0", "1"
+SEARCHED = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+
+NGINX = """
+daemon off; worker_processes 1; pid nginx.pid; error_log stderr crit;
+events {{ worker_connections 2048; }}
+http {{
+  access_log off; keepalive_requests 100000000; keepalive_timeout 75s;
+  client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;
+  server {{ listen {host}:{port}; default_type application/json; location / {{ return 200 '{body}'; }} }}
+}}
+"""
+HAPROXY = """
+global
+  maxconn 4096
+  nbthread 1
+defaults
+  mode http
+  timeout connect 2s
+  timeout client 75s
+  timeout server 30s
+  option http-keep-alive
+  http-reuse always
+frontend door
+  bind {host}:{port}
+  default_backend service
+backend service
+  server nginx {host}:{upstream}
+"""
+WRK_SCRIPT = """
+local tokens = {}
+for line in io.lines("tokens") do tokens[#tokens + 1] = line end
+local requests, next = {}, 0
+init = function() for i, token in ipairs(tokens) do
+  requests[i] = wrk.format("GET", "%s", {["Authorization"] = "Bearer " .. token, ["User-Agent"] = "phone/1.0",
+    ["Accept"] = "application/json", ["Accept-Encoding"] = "gzip", ["Host"] = "gateway.example"}) end end
+request = function() next = next %% #requests + 1; return requests[next] end
+done = function(summary, latency) io.write(string.format("RESULT %%d %%d %%d %%f %%f\\n", summary.requests,
+  summary.errors.status, summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout,
+  latency:percentile(50) / 1000, latency:percentile(99) / 1000)) end
+"""
+
+
+@dataclass
+class Round:
+    """One run of wrk against one proxy."""
+
+    requests_per_s: float
+    requests_per_cpu_s: float
+    p50_ms: float
+    p99_ms: float
+    errors: int
+    rss_mb: float
+
+
+class Bench:
+    """Starts nginx and the proxies in a folder of its own, and stops them."""
+
+    def __init__(self, folder: Path, stack: ExitStack, seconds: int) -> None:
+        self.folder, self.stack, self.seconds = folder, stack, seconds
+        self.issuer = Issuer()
+        stack.callback(self.issuer.close)
+        self.upstream, haproxy, gateway, naive = free_ports(4)
+        self.ports = {"haproxy": haproxy, "gateway": gateway, "flask+requests": naive}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self) -> None:
+        body = json.dumps({"items": ["x" * 80] * 12})
+        nginx, haproxy = self.folder / "nginx.conf", self.folder / "haproxy.cfg"
+        nginx.write_text(NGINX.format(host=HOST, port=self.upstream, body=body))
+        haproxy.write_text(HAPROXY.format(host=HOST, port=self.ports["haproxy"], upstream=self.upstream))
+        (self.folder / "tokens").write_text("\n".join(self.issuer.token(new_id()) for _ in range(TOKENS)))
+        (self.folder / "load.lua").write_text(WRK_SCRIPT % PATH)
+        self._run("nginx", LOAD_CORE, [program("nginx"), "-p", str(self.folder), "-c", str(nginx)])
+        self._run("haproxy", PROXY_CORE, [program("haproxy"), "-db", "-f", str(haproxy)])
+        self._run("gateway", PROXY_CORE, [sys.executable, "-m", "gateway", "serve"], self._gateway_environment())
+        naive = ["-m", "gunicorn", "-k", "gthread", "--threads", "8", "-b", f"{HOST}:{self.ports['flask+requests']}"]
+        environment = {"UPSTREAM": f"http://{HOST}:{self.upstream}", "JWKS_URL": self.issuer.jwks_url}
+        command = [sys.executable, *naive, "--no-control-socket", "tests.load.naive:create_app()"]
+        self._run("flask+requests", PROXY_CORE, command, environment)
+        for name, port in self.ports.items():
+            self._wait(name, port)
+
+    def _gateway_environment(self) -> dict[str, str]:
+        service = f"http://{HOST}:{self.upstream}"
+        return {
+            "BIND": f"{HOST}:{self.ports['gateway']}",
+            "AMQP_URL": f"amqp://nobody:nothing@{HOST}:{free_ports(1)[0]}/",
+            "ISSUER": self.issuer.issuer,
+            "JWKS_URL": self.issuer.jwks_url,
+            "REVOCATIONS_WAIT_S": "0",
+            **dict.fromkeys(("AUTH_URL", "PROFILE_URL", "DATA_URL", "NOTIFY_URL"), service),
+        }
+
+    def _run(self, name: str, core: str, command: list[str], environment: dict[str, str] | None = None) -> None:
+        output = (self.folder / f"{name}.log").open("wb")
+        pinned = [program("taskset"), "-c", core, *command]
+        everything = {**os.environ, **(environment or {})}
+        process = subprocess.Popen(pinned, env=everything, stdout=output, stderr=subprocess.STDOUT)
+        self.processes[name] = process
+        self.stack.callback(stop, process)
+
+    def _wait(self, name: str, port: int) -> None:
+        deadline = time.monotonic() + 20
+        token = (self.folder / "tokens").read_text().split("\n", 1)[0]
+        while time.monotonic() < deadline:
+            try:
+                url = f"http://{HOST}:{port}{PATH}"
+                if requests.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=2).status_code == 200:
+                    return
+            except requests.RequestException:
+                pass
+            time.sleep(0.1)
+        raise SystemExit(f"{name} did not start: {(self.folder / f'{name}.log').read_text()[-2000:]}")
+
+    def measure(self, name: str) -> Round:
+        """One round against one proxy."""
+        before = cpu_seconds(self.processes[name].pid)
+        url = f"http://{HOST}:{self.ports[name]}"
+        load = [program("wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{self.seconds}s", "-s", "load.lua", url]
+        pinned = [program("taskset"), "-c", LOAD_CORE, *load]
+        output = subprocess.run(pinned, cwd=self.folder, check=True, capture_output=True, text=True).stdout
+        used = cpu_seconds(self.processes[name].pid) - before
+        found = re.search(r"RESULT (\d+) (\d+) (\d+) ([\d.]+) ([\d.]+)", output)
+        if found is None:
+            raise SystemExit(f"wrk said: {output}")
+        count = int(found[1])
+        return Round(
+            requests_per_s=count / self.seconds,
+            requests_per_cpu_s=count / used,
+            p50_ms=float(found[4]),
+            p99_ms=float(found[5]),
+            errors=int(found[2]) + int(found[3]),
+            rss_mb=resident_mb(self.processes[name].pid),
+        )
+
+
+def program(name: str) -> str:
+    """Where a program is; the benchmark cannot do without it."""
+    path = shutil.which(name, path=SEARCHED)
+    if path is None:
+        raise SystemExit(f"{name} is not installed")
+    return path
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def family(pid: int) -> list[psutil.Process]:
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def cpu_seconds(pid: int) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in family(pid))
+
+
+def resident_mb(pid: int) -> float:
+    return max(process.memory_info().rss for process in family(pid)) / 1e6
+
+
+def medians(rounds: list[Round]) -> Round:
+    values = {name: statistics.median(asdict(one)[name] for one in rounds) for name in asdict(rounds[0])}
+    return Round(**values)
+
+
+def show(results: dict[str, Round], ratios: dict[str, float]) -> None:
+    print(
+        f"{'proxy':16}{'req/s':>10}{'req/CPU-s':>12}{'x HAProxy':>11}{'p50 ms':>9}{'p99 ms':>9}{'RSS MB':>9}{'errors':>8}"
+    )
+    for name, row in results.items():
+        print(
+            f"{name:16}{row.requests_per_s:10.0f}{row.requests_per_cpu_s:12.0f}{ratios[name]:11.2f}"
+            f"{row.p50_ms:9.2f}{row.p99_ms:9.2f}{row.rss_mb:9.0f}{row.errors:8.0f}"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=4, help="length of one round")
+    parser.add_argument("--only", nargs="*", help="haproxy, gateway, flask+requests")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="gatehouse-bench-") as folder, ExitStack() as stack:
+        bench = Bench(Path(folder), stack, arguments.seconds)
+        bench.start()
+        names = arguments.only or list(bench.ports)
+        rounds: dict[str, list[Round]] = {name: [] for name in names}
+        for _ in range(arguments.rounds):
+            for name in names:
+                rounds[name].append(bench.measure(name))
+    results = {name: medians(rows) for name, rows in rounds.items()}
+    base = rounds.get("haproxy") or rounds[names[0]]
+    ratios = {
+        name: statistics.median(
+            one.requests_per_cpu_s / other.requests_per_cpu_s for one, other in zip(rows, base, strict=True)
+        )
+        for name, rows in rounds.items()
+    }
+    show(results, ratios)
+    if arguments.json:
+        figures = {name: {**asdict(row), "times_haproxy": ratios[name]} for name, row in results.items()}
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
