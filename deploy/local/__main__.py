@@ -41,6 +41,8 @@ def parse() -> argparse.Namespace:
     verbs.add_parser("clean", help="stop everything and remove the folder with all data")
     restart = verbs.add_parser("restart", help="stop and start the named parts")
     restart.add_argument("parts", nargs="+")
+    dlq = verbs.add_parser("dlq", help="dead letters: what `python -m shared.dlq` does, as the broker's administrator")
+    dlq.add_argument("arguments", nargs=argparse.REMAINDER)
     command = verbs.add_parser("run", help="run a command with the environment of a component")
     command.add_argument("component", choices=COMPONENTS)
     command.add_argument("command", nargs=argparse.REMAINDER)
@@ -61,6 +63,9 @@ def run(stack: Stack, arguments: argparse.Namespace) -> int:
             stack.clean()
         case "restart":
             stack.restart(known(arguments.parts))
+        case "dlq":
+            os.environ["AMQP_URL"] = stack.admin_amqp_url()
+            os.execv(sys.executable, [sys.executable, "-m", "shared.dlq", *arguments.arguments])  # noqa: S606
         case "run":
             os.environ.update(stack.component_environment(arguments.component))
             os.execvp(arguments.command[0], arguments.command)  # noqa: S606 - the caller's own command

@@ -23,7 +23,7 @@ PUBLISHES: dict[str, list[str]] = {
     "auth": ["user.*", "session.*", "export.*", "message.requested"],
     "profile": ["profile.*", "user.erased", "export.part_ready", "message.requested"],
     "data": ["data.*", "user.erased", "export.part_ready", "message.requested"],
-    "notify": ["device.*", "user.erased", "export.part_ready", "message.requested"],
+    "notify": ["device.*", "user.erased", "export.part_ready", "message.*", "delivery.*"],
 }
 
 # The event types a component may bind its queues to. Messages carry one-time codes: only notify reads those.
@@ -33,7 +33,7 @@ READS: dict[str, list[str]] = {
     "auth": FACTS,
     "profile": FACTS,
     "data": FACTS,
-    "notify": [*FACTS, "message.requested"],
+    "notify": [*FACTS, "message.*", "delivery.*"],
 }
 
 USERS = [ADMIN, *PUBLISHES]

@@ -3,6 +3,7 @@
 Secrets are written to a folder for each component, which it reads through SECRETS_DIR, as it does in Kubernetes.
 """
 
+import base64
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,7 +82,7 @@ def environments(settings: Settings, on: Servers, sender: simulators.Credentials
         ),
         "auth": Environment(
             {"PUBLIC_URL": public_url, "SITE_URL": public_url},
-            {"SECRET_KEYS": kept.get("auth-secret-keys", lambda: secrets.token_urlsafe(32))},
+            {"SECRET_KEYS": kept.get("auth/secret-key", lambda: base64.b64encode(secrets.token_bytes(32)).decode())},
         ),
         "profile": Environment({}, {}),
         "data": Environment({"MONGO_DATABASE": "data"}, {"MONGO_URL": on.mongo.url}),
@@ -89,15 +90,17 @@ def environments(settings: Settings, on: Servers, sender: simulators.Credentials
             {
                 "FCM_PROJECT_ID": sender.project_id,
                 "FCM_SERVICE_ACCOUNT_FILE": str(sender.service_account_file),
-                "FCM_URL": sender.fcm_url,
+                "FCM_BASE_URL": sender.fcm_url,
                 "APNS_URL": f"https://{sender.host}:{sender.ports.apns}",
                 "APNS_KEY_FILE": str(sender.apns_key_file),
                 "APNS_KEY_ID": sender.key_id,
                 "APNS_TEAM_ID": sender.team_id,
                 "APNS_TOPIC": sender.topic,
                 "APNS_CA_FILE": str(sender.ca_file),
-                "SMTP_URL": f"smtp://{sender.host}:{sender.ports.smtp}",
-                "SMTP_FROM": "Gatehouse <no-reply@gatehouse.localhost>",
+                "SMTP_HOST": sender.host,
+                "SMTP_PORT": str(sender.ports.smtp),
+                "SMTP_FROM": "no-reply@gatehouse.example",
+                "SMTP_CA_FILE": str(sender.ca_file),
             },
             {},
         ),

@@ -85,7 +85,8 @@ def table(rows: list[Row], *, is_full: bool, shown: Callable[[Path], str]) -> st
         head[3:3] = ["pid", "up", "PSS MB", "RSS MB"]
         for line, row in zip(lines, rows, strict=True):
             memory = row.memory
-            line[3:3] = [str(row.pid), duration(row.up_s), megabytes(memory.pss_bytes), megabytes(memory.rss_bytes)]
+            figures = [str(row.pid), duration(row.up_s), megabytes(memory.pss_bytes), megabytes(memory.rss_bytes)]
+            line[3:3] = figures if row.pid else [""] * 4
     widths = [max(len(line[column]) for line in [head, *lines]) for column in range(len(head))]
     padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in [head, *lines]]
     return "\n".join("  ".join(line).rstrip() for line in padded)
@@ -94,11 +95,10 @@ def table(rows: list[Row], *, is_full: bool, shown: Callable[[Path], str]) -> st
 def figures(rows: list[Row], supervisor: Supervisor, last_start: dict[str, Any]) -> str:
     """Measured now (memory of all parts and the supervisor itself) and at the last `up` (seconds)."""
     total = sum((row.memory for row in rows), own_memory(supervisor))
-    text = f"memory: {megabytes(total.pss_bytes)} MB resident as PSS, {megabytes(total.rss_bytes)} MB as the sum of RSS (limit 1,200 MB)"
+    pss, rss = megabytes(total.pss_bytes), megabytes(total.rss_bytes)
+    text = f"memory: {pss} MB resident (PSS; the sum of RSS is {rss} MB); the limit is 1,200 MB"
     if last_start:
-        text += (
-            f"\nlast start: {last_start['seconds']} s, at {last_start['at']} (limit 25 s, with everything installed)"
-        )
+        text += f"\nlast start: {last_start['seconds']} s, at {last_start['at']}; the limit for a warm start is 25 s"
     return text
 
 

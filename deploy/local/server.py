@@ -114,9 +114,7 @@ class Server:
 
     def stop(self, timeout_s: float = 20) -> None:
         """Ask the server to end and wait; kill it if it does not."""
-        if self._process is None:
-            return
-        if self._process.poll() is None:
+        if self._process is not None and self._process.poll() is None:
             self._process.send_signal(self.stop_signal)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout_s)
@@ -124,10 +122,9 @@ class Server:
 
     def kill(self) -> None:
         """What `kill -9` does; returns when the process and what it leaves behind are gone."""
-        if self._process is None:
-            return
-        kill_tree(self._process.pid)
-        self._process.wait()
+        if self._process is not None and self._process.poll() is None:
+            kill_tree(self._process.pid)
+            self._process.wait()
         self._process = None
 
     def restart(self, timeout_s: float = 60) -> Self:

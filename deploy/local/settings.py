@@ -19,6 +19,7 @@ OFFSETS = {
 }  # fmt: skip
 
 LONGEST_SOCKET_PATH = 90  # the kernel's limit is 107 bytes, and supervisord first binds a longer name
+UNUSABLE = ["%", ";", '"', "\n"]  # in a path: special in supervisord's configuration
 
 
 @dataclass(frozen=True)
@@ -64,4 +65,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     if not text.isdecimal() or not 1024 <= int(text) <= highest:
         raise ServerError(f"GATEHOUSE_PORT must be a whole number from 1024 to {highest}, not {text!r}.")
     home = ROOT / Path(environ.get("GATEHOUSE_HOME") or ".local").expanduser()
+    for path in (home, ROOT):
+        if any(mark in str(path) for mark in UNUSABLE):
+            raise ServerError(f"supervisord cannot handle {path}: choose a folder without any of {' '.join(UNUSABLE)}")
     return Settings(home=Path(os.path.normpath(home)), port=int(text))

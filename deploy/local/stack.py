@@ -133,6 +133,10 @@ class Stack:
             return found
         return {}
 
+    def admin_amqp_url(self) -> str:
+        self._require_running()
+        return environment.servers(self.settings).rabbitmq.admin_url
+
     def component_environment(self, component: str) -> dict[str, str]:
         """What a command needs to act as this component."""
         on = environment.servers(self.settings)

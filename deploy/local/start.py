@@ -22,7 +22,7 @@ class Progress:
     """One line for each finished step; on a terminal also a last line that says what is being waited for."""
 
     def __init__(self) -> None:
-        self._began = psutil.Process().create_time()  # what the user waits for includes Python's own start
+        self._began: float = psutil.Process().create_time()  # what the user waits for includes Python's own start
         self._lock = threading.Lock()
         self._is_live = sys.stdout.isatty()
         self.running: dict[str, float] = {}
