@@ -50,7 +50,8 @@ class Connection:
 class Database:
     """One database of a replica set. Nothing is opened before the first use.
 
-    `options` are further ones of pymongo's client. Reads and writes are `majority`: what a reader has seen, and what was acknowledged, survives the loss of a primary.
+    Reads and writes are `majority`: what a reader has seen, and what was acknowledged, survives the loss of a primary.
+    `options` are further ones of pymongo's client.
     """
 
     def __init__(self, url: str, name: str, *, size: int = 8, **options: Any) -> None:

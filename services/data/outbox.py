@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from bson import ObjectId
 from pymongo.change_stream import CollectionChangeStream
@@ -15,7 +16,7 @@ from shared.contracts import Envelope, Event
 from shared.errors import Unavailable
 
 HOLD = timedelta(seconds=20)  # longer than the publisher waits for the broker
-NEVER = datetime.fromtimestamp(0, UTC)
+FREE = datetime.fromtimestamp(0, UTC)
 
 
 def add(conn: Connection, *events: Event) -> None:
@@ -26,7 +27,7 @@ def add(conn: Connection, *events: Event) -> None:
             "_id": envelope.id,
             "envelope": envelope.model_dump_json(),
             "created_at": envelope.time,
-            "held_until": NEVER,
+            "held_until": FREE,
         }
         conn["outbox"].insert_one(row, session=conn.session)
 
@@ -51,7 +52,7 @@ class MongoSource:
             yield [Envelope.model_validate_json(row["envelope"]) for row in rows]
         except BaseException:
             with self._database.connection() as conn:
-                conn["outbox"].update_many({"held_by": holder}, {"$set": {"held_until": NEVER}})
+                conn["outbox"].update_many({"held_by": holder}, {"$set": {"held_until": FREE}})
             raise
         if rows:
             with self._database.connection() as conn:
@@ -83,14 +84,23 @@ class MongoSource:
 
 
 def _hold(conn: Connection, holder: ObjectId, limit: int) -> list[Row]:
-    """Take the oldest rows nobody holds. A row that another relay takes at the same moment is left to it."""
-    now = datetime.now(UTC)
-    free = {"held_until": {"$lte": now}}
-    ids = [
-        row["_id"] for row in conn["outbox"].find(free, {"_id": 1}, sort=[("held_until", 1), ("_id", 1)], limit=limit)
-    ]
+    """Take the oldest free rows. A row that another relay takes at the same moment is left to it."""
+    ids = _free_ids(conn, limit)
+    if not ids and _release_expired(conn):
+        ids = _free_ids(conn, limit)
     if not ids:
         return []
-    hold = {"$set": {"held_until": now + HOLD, "held_by": holder}}
-    conn["outbox"].update_many({"_id": {"$in": ids}, **free}, hold)
+    hold = {"$set": {"held_until": datetime.now(UTC) + HOLD, "held_by": holder}}
+    conn["outbox"].update_many({"_id": {"$in": ids}, "held_until": FREE}, hold)
     return list(conn["outbox"].find({"held_by": holder}, sort=[("_id", 1)]))
+
+
+def _free_ids(conn: Connection, limit: int) -> list[UUID]:
+    rows = conn["outbox"].find({"held_until": FREE}, {"_id": 1}, sort=[("_id", 1)], limit=limit)
+    return [row["_id"] for row in rows]
+
+
+def _release_expired(conn: Connection) -> bool:
+    """Free what was held for too long: its relay is dead."""
+    expired = {"held_until": {"$gt": FREE, "$lte": datetime.now(UTC)}}
+    return conn["outbox"].update_many(expired, {"$set": {"held_until": FREE}}).modified_count > 0

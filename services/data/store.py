@@ -98,9 +98,8 @@ def get_space(conn: Connection, user_id: UUID, space_id: UUID | None) -> Space:
     """A space this person may use; None is their private one. Raise NotFound, for somebody else's as for none."""
     if space_id is None:
         return upsert_private_space(conn, user_id)
-    who = {"_id": space_id, "owner_id": user_id}
-    row = conn["spaces"].find_one(who, session=conn.session)
-    if row is None:
+    row = conn["spaces"].find_one({"_id": space_id}, session=conn.session)
+    if row is None or row["owner_id"] != user_id:
         raise NotFound("There is no such space.", code="space_not_found")
     return _space(row)
 
@@ -177,7 +176,7 @@ def delete_tombstones(conn: Connection, space_id: UUID, tombstones: Iterable[Doc
     deleted = 0
     horizon = 0
     for tombstone in tombstones:
-        where = {"space_id": space_id, "revision": Int64(tombstone.revision), "deleted": True}
+        where = {"space_id": space_id, "revision": Int64(tombstone.revision)}
         if conn["documents"].delete_one(where, session=conn.session).deleted_count:
             deleted += 1
             horizon = max(horizon, tombstone.revision)

@@ -117,15 +117,18 @@ def test_every_query_uses_an_index(settings, db, as_alice):
     source.lag_s()
     with pytest.raises(RuntimeError), source.batch(10):
         raise RuntimeError
-    with source.batch(10):
-        pass
+    for _ in range(2):
+        with source.batch(10):
+            pass
     schema.pending(heard)
     heard.close()
 
     assert len(spy.heard) > 20
+    slow = []
     with db.connection() as conn:
         for collection, where, sort in spy.heard:
             cursor = conn[collection].find(where)
             plan = json.dumps((cursor.sort(sort) if sort else cursor).explain()["queryPlanner"], default=str)
-            assert "COLLSCAN" not in plan, (collection, where, sort)
-            assert any(stage in plan for stage in ("IXSCAN", "IDHACK", "EXPRESS")), (collection, where, plan)
+            if "COLLSCAN" in plan or not any(stage in plan for stage in ("IXSCAN", "IDHACK", "EXPRESS")):
+                slow.append((collection, where, sort, plan))
+    assert slow == []
