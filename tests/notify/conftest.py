@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
+import pika
 import pytest
 from flask import Flask
+from pika.exceptions import ChannelClosedByBroker
 from werkzeug.test import TestResponse
 
 from deploy.local.ports import free_ports
@@ -16,7 +18,8 @@ from deploy.local.simulators import Ports, Simulators
 from services.notify import worker
 from services.notify.app import create_app
 from services.notify.config import NotifySettings
-from shared.contracts import Envelope, Event
+from shared import topology
+from shared.contracts import EXCHANGE, Envelope, Event
 from shared.ids import new_id
 from shared.postgres import Database, execute
 from shared.publisher import Message, Publisher
@@ -200,6 +203,7 @@ def running(settings: NotifySettings) -> Iterator[None]:
     ]
     for thread in threads:
         thread.start()
+    wait_for_queues(settings)
     try:
         yield
     finally:
@@ -208,6 +212,24 @@ def running(settings: NotifySettings) -> Iterator[None]:
             thread.join(20)
         db.close()
         assert not [thread.name for thread in threads if thread.is_alive()]
+
+
+def wait_for_queues(settings: NotifySettings) -> None:
+    """What is published before a queue exists is lost."""
+    parameters = pika.URLParameters(settings.amqp_url.get_secret_value())
+
+    def exist() -> bool:
+        connection = pika.BlockingConnection(parameters)
+        try:
+            for queue in ("notify.message.requested", "notify.message.accepted", "notify.delivery.queued_email"):
+                connection.channel().queue_declare(queue, passive=True)
+            return True
+        except ChannelClosedByBroker:
+            return False
+        finally:
+            connection.close()
+
+    eventually(exist, timeout_s=30, what="the worker's queues")
 
 
 @pytest.fixture
@@ -234,3 +256,26 @@ def publish(broker: Broker) -> Iterator[Callable[..., UUID]]:
     yield send
     for publisher in publishers.values():
         publisher.close()
+
+
+@pytest.fixture
+def listen(broker: Broker) -> Iterator[Callable[[str], Callable[[], list[dict[str, Any]]]]]:
+    """`listen("device.unregistered")` collects events of a type from now on; what it gives waits for the first."""
+    connection = pika.BlockingConnection(pika.URLParameters(broker.url()))
+    channel = connection.channel()
+
+    def start(event_type: str) -> Callable[[], list[dict[str, Any]]]:
+        topology.declare_exchanges(channel)
+        queue = channel.queue_declare("", exclusive=True).method.queue
+        channel.queue_bind(queue, EXCHANGE, event_type)
+        collected: list[dict[str, Any]] = []
+
+        def events() -> list[dict[str, Any]]:
+            while (body := channel.basic_get(queue, auto_ack=True)[2]) is not None:
+                collected.append(Envelope.model_validate_json(body).data)
+            return collected
+
+        return lambda: eventually(events, what=f"an event {event_type}")
+
+    yield start
+    connection.close()
