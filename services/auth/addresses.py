@@ -12,7 +12,8 @@ def normalise(email: str) -> str:
     Nothing is asked of DNS: an answer must not depend on somebody else's server. `.test` is taken, for test systems.
     """
     try:
-        return validate_email(email, check_deliverability=False, test_environment=True).normalized.lower()
+        valid = validate_email(email, check_deliverability=False, test_environment=True, strict=True)
+        return valid.normalized.lower()
     except EmailNotValidError as error:
         raise ValueError(str(error)) from None
 

@@ -1,7 +1,6 @@
 """Settings of the auth service, beside those of every component."""
 
 import base64
-import binascii
 from urllib.parse import urlsplit
 
 from pydantic import Field, HttpUrl, PostgresDsn, SecretStr, TypeAdapter, field_validator
@@ -68,7 +67,7 @@ def decode_keys(value: SecretStr) -> list[bytes]:
     """The secret keys as bytes; raise ValueError (without the value) unless each is 32 bytes in base64."""
     try:
         keys = [base64.b64decode(key.strip(), validate=True) for key in value.get_secret_value().split(",")]
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one
         keys = []
     if not keys or any(len(key) != 32 for key in keys):
         raise ValueError("each key must be 32 bytes in base64, several separated by commas")

@@ -25,13 +25,16 @@ def main(settings: AuthSettings) -> int:
 
 
 def clean_up(db: Database, session_idle_s: int) -> int:
-    """Delete expired rows until none is left, a batch a transaction; how many there were."""
+    """Delete expired rows until none is left, a batch of each kind a transaction; how many there were."""
     deleted = 0
     while True:
         with db.transaction() as conn:
-            batch = store.delete_expired_one_time_tokens(conn, limit=BATCH)
-            batch += store.delete_ended_sessions(conn, kept_s=ENDED_KEPT_S, idle_s=session_idle_s, limit=BATCH)
-            batch += store.delete_retired_keys(conn, kept_s=int(RETIRING_S))
-        deleted += batch
-        if batch < BATCH:
+            batches = [
+                store.delete_expired_one_time_tokens(conn, limit=BATCH),
+                store.delete_ended_sessions(conn, kept_s=ENDED_KEPT_S, limit=BATCH),
+                store.delete_idle_sessions(conn, idle_s=session_idle_s, limit=BATCH),
+                store.delete_retired_keys(conn, kept_s=int(RETIRING_S)),
+            ]
+        deleted += sum(batches)
+        if max(batches) < BATCH:
             return deleted

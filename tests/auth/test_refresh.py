@@ -1,6 +1,7 @@
 """POST /token?grant_type=refresh_token."""
 
 import base64
+import os
 
 import pytest
 
@@ -117,17 +118,18 @@ def _with_byte(token: str, position: int, value: int) -> str:
     return base64.urlsafe_b64encode(bytes(data)).rstrip(b"=").decode()
 
 
-@pytest.mark.parametrize("position", [0, 1, 16, 17, 20, 21, 52])
-def test_a_token_changed_anywhere_is_not_ours(service: Service, alice: Person, position: int) -> None:
-    forged = _with_byte(alice.session["refresh_token"], position, 1)
-    assert alice.refresh(forged).code == "refresh_token_not_found"
+def test_a_token_changed_anywhere_is_not_ours(service: Service, alice: Person) -> None:
+    for position in range(53):
+        forged = _with_byte(alice.session["refresh_token"], position, 1)
+        assert Person(service, alice.email).refresh(forged).code == "refresh_token_not_found"
     assert service.events("session.revoked") == []
+    assert alice.refresh().status == 200
 
 
-@pytest.mark.parametrize("token", ["x", "=", "ü", "a b", "A" * 71, "' OR 1=1 --", "🦊", "\r\nSet-Cookie: a=b"])
-def test_what_is_no_refresh_token_at_all_is_not_found(alice: Person, token: str) -> None:
-    reply = alice.refresh(token)
-    assert (reply.status, reply.code) == (400, "refresh_token_not_found")
+def test_what_is_no_refresh_token_at_all_is_not_found(alice: Person) -> None:
+    for token in ("x", "=", "ü", "a b", "A" * 71, "' OR 1=1 --", "🦊", "\r\nSet-Cookie: a=b"):
+        reply = alice.refresh(token)
+        assert (reply.status, reply.code) == (400, "refresh_token_not_found")
 
 
 def test_a_token_of_another_installation_is_not_ours(make_service: Make) -> None:
@@ -136,10 +138,7 @@ def test_a_token_of_another_installation_is_not_ours(make_service: Make) -> None
 
 
 def test_a_secret_key_may_be_added_in_front_and_old_tokens_stay_good(make_service: Make) -> None:
-    import os
-    from base64 import b64encode
-
-    old, new = b64encode(os.urandom(32)).decode(), b64encode(os.urandom(32)).decode()
+    old, new = base64.b64encode(os.urandom(32)).decode(), base64.b64encode(os.urandom(32)).decode()
     before = make_service(secret_keys=old)
     alice = before.member("alice")
     url = before.parts.settings.database_url.get_secret_value()

@@ -115,7 +115,7 @@ def test_a_token_of_another_issuer_is_refused(make_service: Make, service: Servi
     assert (reply.status, reply.code) == (401, "token_unknown_key")
     forged = _forge(alice, ec.generate_private_key(ec.SECP256R1()))
     assert service.get("/user", {"Authorization": f"Bearer {forged}"}).code == "token_signature"
-    unsigned = jwt.encode(claims_of(alice.session["access_token"]), None, "none")
+    unsigned = jwt.encode(claims_of(alice.session["access_token"]), "", "none")
     assert service.get("/user", {"Authorization": f"Bearer {unsigned}"}).code == "token_algorithm"
 
 

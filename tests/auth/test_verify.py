@@ -154,7 +154,7 @@ def test_the_link_leads_on_only_to_allowed_places(service: Service) -> None:
         form = {"token_hash": secret, "type": "signup", "redirect_to": redirect_to}
         page = service.call("POST", "/verify/confirm", data=form)
         assert page.status == 200
-        return re.findall(r'href="([^"]*)"', page.text)[0]
+        return str(re.findall(r'href="([^"]*)"', page.text)[0])
 
     assert onward(1, "com.example.app://confirmed") == "com.example.app://confirmed"
     for number, place in enumerate(["https://evil.example", "javascript:alert(1)", "//evil.example", ""], start=2):

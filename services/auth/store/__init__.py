@@ -8,6 +8,7 @@ from services.auth.store.one_time_tokens import (
 )
 from services.auth.store.sessions import (
     delete_ended_sessions,
+    delete_idle_sessions,
     end_sessions,
     get_session,
     insert_session,
@@ -42,6 +43,7 @@ __all__ = [
     "consume_link",
     "delete_ended_sessions",
     "delete_expired_one_time_tokens",
+    "delete_idle_sessions",
     "delete_retired_keys",
     "end_sessions",
     "get_session",

@@ -93,15 +93,23 @@ def end_sessions(
     return [row.id for row in rows]
 
 
-def delete_ended_sessions(conn: Connection, *, kept_s: int, idle_s: int, limit: int) -> int:
-    """Delete sessions that ended `kept_s` ago or that nobody refreshed for `idle_s`, at most `limit` of each kind."""
+def delete_ended_sessions(conn: Connection, *, kept_s: int, limit: int) -> int:
+    """Delete sessions that ended `kept_s` ago."""
     sql = """
         DELETE FROM sessions WHERE id IN (
-            (SELECT id FROM sessions WHERE ended_at < now() - make_interval(secs => %(kept_s)s)
-             ORDER BY ended_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-            UNION ALL
-            (SELECT id FROM sessions WHERE ended_at IS NULL AND refreshed_at < now() - make_interval(secs => %(idle_s)s)
-             ORDER BY refreshed_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+            SELECT id FROM sessions WHERE ended_at < now() - make_interval(secs => %(kept_s)s)
+            ORDER BY ended_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
         )
     """
-    return execute(conn, sql, {"kept_s": kept_s, "idle_s": idle_s, "limit": limit})
+    return execute(conn, sql, {"kept_s": kept_s, "limit": limit})
+
+
+def delete_idle_sessions(conn: Connection, *, idle_s: int, limit: int) -> int:
+    """Delete sessions that nobody refreshed for `idle_s`: their refresh tokens are refused already."""
+    sql = """
+        DELETE FROM sessions WHERE id IN (
+            SELECT id FROM sessions WHERE ended_at IS NULL AND refreshed_at < now() - make_interval(secs => %(idle_s)s)
+            ORDER BY refreshed_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        )
+    """
+    return execute(conn, sql, {"idle_s": idle_s, "limit": limit})

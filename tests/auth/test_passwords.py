@@ -1,0 +1,57 @@
+"""Hashing in a bounded pool."""
+
+import time
+
+import pytest
+
+from services.auth import passwords
+from services.auth.passwords import Passwords
+from shared.errors import Unavailable
+from tests.auth.conftest import at_once
+
+
+def test_no_more_run_at_once_than_there_are_places() -> None:
+    pool = Passwords(2)
+    compute = pool._argon2
+    running: list[int] = []
+    most = 0
+
+    class Counting:
+        def hash(self, password: bytes) -> str:
+            nonlocal most
+            running.append(1)
+            most = max(most, len(running))
+            made = str(compute.hash(password))
+            running.pop()
+            return made
+
+    pool._argon2 = Counting()
+    at_once(lambda n: pool.hash(f"password {n}"), 10)
+    assert most == 2
+
+
+def test_who_waits_too_long_is_asked_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "WAIT_S", 0.05)
+    pool = Passwords(1)
+    with pool._place(), pytest.raises(Unavailable):
+        pool.hash("a password")
+    assert pool.verify(pool.hash("a password"), "a password")
+
+
+def test_without_a_hash_the_answer_is_no_after_the_same_work() -> None:
+    pool = Passwords(1)
+    real = pool.hash("a password")
+    pool.verify(None, "warm up")
+
+    def seconds(password_hash: str | None) -> float:
+        started = time.perf_counter()
+        assert pool.verify(password_hash, "another password") is False
+        return time.perf_counter() - started
+
+    assert min(seconds(None) for _ in range(5)) > min(seconds(real) for _ in range(5)) / 2
+    assert pool.verify(None, "the password of nobody") is False
+
+
+@pytest.mark.parametrize("broken", ["", "x", "$argon2id$v=19$m=1", "$2b$10$abc"])
+def test_a_broken_hash_opens_nothing(broken: str) -> None:
+    assert Passwords(1).verify(broken, "a password") is False
