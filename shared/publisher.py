@@ -149,6 +149,7 @@ class Publisher:
     def _channel_lost(self, _channel: Channel, reason: BaseException) -> None:
         if not self._closing:
             log.warning("the broker closed the channel: %s", reason)
+        self._open.clear()
         if self._connection is not None and self._connection.is_open:
             self._connection.close()
 
@@ -181,6 +182,7 @@ class Publisher:
                 self._next_tag += 1
                 channel.basic_publish(message.exchange, message.routing_key, message.body, message.properties())
         except Exception as error:  # the count of tags is off now: start anew
+            self._open.clear()
             is_lost = isinstance(error, AMQPError)
             batch.fail(Unavailable("The message broker cannot take a message.") if is_lost else error)
             self._connection.close()  # type: ignore[union-attr]  # we are called from its loop
