@@ -119,6 +119,7 @@ def list_documents(path: CollectionPath, query: Page) -> Documents:
 @bp.get("/spaces/<space_id>/collections/<collection>/documents/<document_id>")
 @user
 def get_document(path: DocumentPath) -> DocumentAnswer | Response:
+    """One document; a deleted one is as good as none."""
     with db.connection() as conn:
         space = store.get_space(conn, caller().user_id, path.space_id)
         document = store.get_document(conn, space.id, path.key)
