@@ -1,10 +1,12 @@
 """The auth service on a database of its own, people who use it, and what it has decided to tell others."""
 
 import base64
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -18,6 +20,7 @@ from services.auth.config import AuthSettings
 from services.auth.parts import Parts
 from shared.contracts import Envelope
 from shared.postgres import Database
+from tests.support.databases import Databases
 
 T = TypeVar("T")
 PASSWORD = "correct horse battery staple"
@@ -125,6 +128,15 @@ class Service:
             cursor.execute(sql, params)
             return [dict(row) for row in cursor.fetchall()] if cursor.description else []
 
+    @contextmanager
+    def without_outbox(self) -> Iterator[None]:
+        """No event can be written."""
+        self.rows("ALTER TABLE outbox RENAME TO elsewhere")
+        try:
+            yield
+        finally:
+            self.rows("ALTER TABLE elsewhere RENAME TO outbox")
+
     def events(self, type: str | None = None) -> list[Envelope]:
         """What waits in the outbox, in order."""
         rows = self.rows("SELECT envelope FROM outbox ORDER BY position")
@@ -154,11 +166,47 @@ def at_once(task: Callable[[int], T], times: int = 20) -> list[T]:
         return list(pool.map(task, range(times)))
 
 
+class CleanDatabases:
+    """Databases that tests use one after the other: emptying five tables takes 3 ms, a database of one's own 300."""
+
+    def __init__(self, databases: Databases) -> None:
+        self._databases = databases
+        self._urls: list[str] = []
+
+    def lend(self) -> Iterator[str]:
+        """Empty databases, none twice."""
+        for number in itertools.count():
+            if number == len(self._urls):
+                self._urls.append(self._databases.fresh("auth"))
+            self._empty(self._urls[number])
+            yield self._urls[number]
+
+    def drop(self) -> None:
+        for url in self._urls:
+            self._databases.drop(url)
+
+    def _empty(self, url: str) -> None:
+        database = Database(url, size=1)
+        with database.transaction() as conn, conn.cursor() as cursor:
+            for table in ("outbox", "one_time_tokens", "sessions", "users", "signing_keys"):
+                cursor.execute(f"DELETE FROM {table}")  # noqa: S608
+        database.close()
+
+
+@pytest.fixture(scope="session")
+def clean_databases(databases: Databases) -> Iterator[CleanDatabases]:
+    made = CleanDatabases(databases)
+    yield made
+    made.drop()
+
+
 @pytest.fixture
-def make_settings(fresh_database: Callable[[str], str]) -> Callable[..., AuthSettings]:
+def make_settings(clean_databases: CleanDatabases) -> Callable[..., AuthSettings]:
+    lent = clean_databases.lend()
+
     def make(**changes: Any) -> AuthSettings:
         defaults: dict[str, Any] = {
-            "database_url": fresh_database("auth"),
+            "database_url": changes.get("database_url") or next(lent),
             "secret_keys": base64.b64encode(os.urandom(32)).decode(),
             "amqp_url": "amqp://nobody:nothing@127.0.0.1:1/%2F",
             "issuer": ISSUER,
