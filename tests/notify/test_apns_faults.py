@@ -45,8 +45,8 @@ def test_an_outage_is_retried_until_it_is_over(
     assert [(delivery["state"], delivery["outcome"]) for delivery in deliveries] == [("sent", "accepted")] * 5
     arrived = apns_ids(simulators)
     assert set(arrived) == {delivery["id"] for delivery in deliveries}
-    if not fault.get("after_accept") and fault["kind"] != "delay":
-        assert len(arrived) == 5
+    if fault["kind"] == "status" or fault == {"kind": "goaway"}:
+        assert len(arrived) == 5  # the server said what it had not taken; a lost answer leaves that open
 
 
 def test_every_open_connection_going_away_loses_nothing(

@@ -1,5 +1,6 @@
 """Death in the middle: of the worker, and of the database while outcomes are in hand."""
 
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from deploy.local.ports import free_ports
 from deploy.local.postgres import Postgres
 from deploy.local.simulators import Simulators
 from services.notify.config import NotifySettings
-from tests.notify.conftest import Client, json_of
+from tests.notify.conftest import Client, json_of, wait_for_queues
 from tests.support.people import Person
 from tests.support.process import Process
 from tests.support.waiting import eventually
@@ -20,32 +21,26 @@ MESSAGES = 100
 
 
 @pytest.fixture
-def make_worker(worker_settings: Callable[..., NotifySettings], tmp_path: Path) -> Any:
+def start_worker(worker_settings: Callable[..., NotifySettings], tmp_path: Path) -> Any:
     """The worker as a process, with a lease short enough for a test."""
     started: list[Process] = []
 
-    def make() -> Process:
+    def start() -> Process:
         settings = worker_settings(send_batch=10)
         (port,) = free_ports(1)
-        environment = {
-            name.upper(): str(value.get_secret_value() if hasattr(value, "get_secret_value") else value)
-            for name, value in settings
-            if value is not None
-        }
+        values = {name: getattr(value, "get_secret_value", lambda v=value: v)() for name, value in settings}
+        environment = {name.upper(): str(value) for name, value in values.items() if value is not None}
         environment["WORKER_BIND"] = f"127.0.0.1:{port}"
-        process = Process(
-            "notify-worker",
-            ["services.notify", "worker"],
-            environment,
-            f"http://127.0.0.1:{port}/readyz",
-            tmp_path / "worker.log",
-        )
-        started.append(process.start().wait_until_ready())
-        return process
+        folder = tmp_path / f"worker-{len(started)}"
+        folder.mkdir()
+        started.append(Process("services.notify", "worker", folder=folder, **environment))
+        return started[-1]
 
-    yield make
+    yield start
     for process in started:
-        process.kill()
+        if process.is_running:
+            process.send(signal.SIGKILL)
+        process.wait()
 
 
 def test_kill_9_in_the_middle_of_a_hundred_messages_loses_none(
@@ -53,18 +48,21 @@ def test_kill_9_in_the_middle_of_a_hundred_messages_loses_none(
     as_sender: Client,
     alice: Person,
     simulators: Simulators,
-    make_worker: Callable[[], Process],
+    start_worker: Callable[[], Process],
+    worker_settings: Callable[..., NotifySettings],
 ) -> None:
     android, iphone = as_alice.register("android"), as_alice.register("ios")
-    worker = make_worker()
+    worker = start_worker()
+    wait_for_queues(worker_settings())
     simulators.fault("fcm", "delay", delay_s=0.05)
     simulators.fault("apns", "delay", delay_s=0.05)
     sent = [as_sender.send(alice, title=f"Number {number}") for number in range(MESSAGES)]
     for _ in range(3):
         so_far = len(simulators.messages(limit=1000))
         eventually(lambda least=so_far + 20: len(simulators.messages(limit=1000)) >= least, what="some pushes")
-        worker.kill()
-        worker.start().wait_until_ready()
+        worker.send(signal.SIGKILL)
+        worker.wait()
+        worker = start_worker()
 
     deliveries = [delivery for message_id in sent for delivery in as_sender.finished(message_id, timeout_s=60)]
 

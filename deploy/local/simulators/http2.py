@@ -117,6 +117,9 @@ class Connection(asyncio.Protocol):
             self._answering[stream_id] = task
 
     async def _answer(self, stream_id: int, request: PushRequest) -> None:
+        if self._is_ending:
+            self._answering.pop(stream_id, None)  # GOAWAY has called this stream not handled, so it must not be
+            return
         try:
             answer = await self._push(request)
         except Exception:
