@@ -40,7 +40,8 @@ def holder(port: int) -> str:
         if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
             try:
                 process = psutil.Process(connection.pid)
-                return f"`{' '.join(process.cmdline())[:80]}` (pid {process.pid})"
+                command = " ".join(process.cmdline())
+                return f"`{command[:60]}{'…' if len(command) > 60 else ''}` (pid {process.pid})"
             except (psutil.Error, TypeError):
                 break
     return "another program"

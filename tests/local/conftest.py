@@ -25,6 +25,7 @@ class Platform:
     def __init__(self, home: Path) -> None:
         self.settings = Settings(home, free_base())
         self.supervisor = Supervisor(self.settings)
+        self.first_output = ""
 
     @property
     def environ(self) -> dict[str, str]:

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg2
@@ -18,29 +18,37 @@ from tests.support.waiting import eventually
 Make = Callable[..., Platform]
 
 
-def test_up_prints_each_part_with_its_seconds_and_then_one_table(platform: Platform) -> None:
-    output = platform.run("up", "postgres", "mongo")
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """One that is up, for the tests that change nothing; `first_output` is what `up` printed."""
+    platform = Platform(tmp_path_factory.mktemp("running") / "home")
+    platform.first_output = platform.run("up", "postgres")
+    yield platform
+    platform.kill()
+
+
+def test_up_prints_each_part_with_its_seconds_and_then_one_table(running: Platform) -> None:
+    output = running.first_output
     assert "  postgres             ready   " in output
     assert "part            address" in output
-    assert f"127.0.0.1:{platform.settings.port_of('postgres')}" in output
+    assert f"127.0.0.1:{running.settings.port_of('postgres')}" in output
 
 
-def test_up_makes_secrets_that_only_the_owner_can_read_and_nobody_is_shown(platform: Platform) -> None:
-    output = platform.run("up", "postgres") + platform.run("status", status=1)
-    files = [path for path in platform.settings.secrets.rglob("*") if path.is_file()]
+def test_up_makes_secrets_that_only_the_owner_can_read_and_nobody_is_shown(running: Platform) -> None:
+    output = running.first_output + running.run("status", status=1)
+    files = [path for path in running.settings.secrets.rglob("*") if path.is_file()]
     assert {"postgres/auth", "rabbitmq/notify", "auth/secret-key", "components/auth/database_url"} <= {
-        str(path.relative_to(platform.settings.secrets)) for path in files
+        str(path.relative_to(running.settings.secrets)) for path in files
     }
     for path in files:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
         assert path.read_text() not in output
-    configuration = (platform.settings.run / "supervisord.conf").read_text()
-    assert (platform.settings.secrets / "postgres" / "auth").read_text() not in configuration
+    configuration = (running.settings.run / "supervisord.conf").read_text()
+    assert (running.settings.secrets / "postgres" / "auth").read_text() not in configuration
 
 
-def test_status_measures_memory_and_the_last_start(platform: Platform) -> None:
-    platform.run("up", "postgres")
-    output = platform.run("status", status=1)  # the other parts are not running
+def test_status_measures_memory_and_the_last_start(running: Platform) -> None:
+    output = running.run("status", status=1)  # the other parts are not running
     assert "PSS MB" in output
     assert "memory: " in output
     assert "last start: " in output
@@ -68,9 +76,8 @@ def test_up_on_a_running_platform_says_so_and_starts_only_what_is_missing(platfo
     assert platform.pid_of("postgres") == before
 
 
-def test_a_running_platform_is_not_moved_to_other_ports(platform: Platform, make_platform: Make) -> None:
-    platform.run("up", "postgres")
-    output = platform.run("up", "postgres", status=1, GATEHOUSE_PORT=str(platform.settings.port + 1))
+def test_a_running_platform_is_not_moved_to_other_ports(running: Platform) -> None:
+    output = running.run("up", "postgres", status=1, GATEHOUSE_PORT=str(running.settings.port + 1))
     assert output.startswith("Gatehouse already runs in ")
     assert output.count("\n") == 1
 
@@ -86,16 +93,16 @@ def test_a_busy_port_is_named_with_its_holder_and_nothing_is_left(platform: Plat
 
 
 def test_a_killed_supervisor_is_healed_by_the_next_up(platform: Platform) -> None:
-    platform.run("up", "postgres", "mongo")
+    platform.run("up", "postgres", "simulators")
     platform.kill_supervisor()
     assert len(platform.processes()) >= 2
-    output = platform.run("up", "postgres", "mongo")
+    output = platform.run("up", "postgres", "simulators")
     assert "An earlier run had ended badly" in output
     assert "Gatehouse is up after" in output
 
 
 def test_down_ends_what_a_killed_supervisor_left(platform: Platform) -> None:
-    platform.run("up", "postgres", "mongo")
+    platform.run("up", "postgres")
     platform.kill_supervisor()
     assert "An earlier run had ended badly" in platform.run("down")
     assert platform.processes() == []
@@ -110,7 +117,7 @@ def test_a_crashed_part_is_started_again(platform: Platform) -> None:
 
 def test_an_interrupted_up_leaves_no_process(platform: Platform) -> None:
     process = platform.begin("up", "postgres", "rabbitmq", "simulators")
-    eventually(lambda: len(platform.processes()) >= 4, what="half of a platform")
+    eventually(lambda: platform.supervisor.pid() and len(platform.processes()) >= 4, what="half of a platform")
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
@@ -128,14 +135,13 @@ def test_a_part_that_cannot_start_ends_up_with_its_log_and_leaves_nothing(platfo
     assert platform.processes() == []
 
 
-def test_two_commands_at_once_do_not_disturb_each_other(platform: Platform) -> None:
-    platform.run("up", "postgres")
-    with (platform.settings.run / "lock").open() as lock:
+def test_two_commands_at_once_do_not_disturb_each_other(running: Platform) -> None:
+    with (running.settings.run / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for verb in ("up", "down", "clean"):
-            output = platform.run(verb, status=1)
+            output = running.run(verb, status=1)
             assert output.startswith("Another command is starting or stopping the platform in ")
-    assert platform.supervisor.states()["postgres"]["statename"] == "RUNNING"
+    assert running.supervisor.states()["postgres"]["statename"] == "RUNNING"
 
 
 def test_two_platforms_run_side_by_side(make_platform: Make) -> None:
@@ -187,21 +193,19 @@ def test_a_wrong_port_is_one_sentence(platform: Platform, port: str) -> None:
     assert output.count("\n") == 1
 
 
-def test_an_unknown_part_is_one_sentence(platform: Platform) -> None:
-    assert platform.run("up", "postgress", status=1).startswith("There is no part postgress. The parts are: ")
+def test_an_unknown_part_is_one_sentence(running: Platform) -> None:
+    assert running.run("up", "postgress", status=1).startswith("There is no part postgress. The parts are: ")
 
 
-def test_logs_show_the_last_lines_of_each_part(platform: Platform) -> None:
-    platform.run("up", "postgres")
-    output = platform.run("logs", "postgres", "--no-follow")
+def test_logs_show_the_last_lines_of_each_part(running: Platform) -> None:
+    output = running.run("logs", "postgres", "--no-follow")
     assert "postgres | " in output
     assert "database system is ready to accept connections" in output
 
 
-def test_run_gives_a_command_the_environment_of_a_component(platform: Platform) -> None:
-    platform.run("up", "postgres")
-    output = platform.run("run", "auth", "sh", "-c", "echo $BIND; ls $SECRETS_DIR")
-    assert output.split() == [platform.settings.address_of("auth"), "amqp_url", "database_url", "secret_keys"]
+def test_run_gives_a_command_the_environment_of_a_component(running: Platform) -> None:
+    output = running.run("run", "auth", "sh", "-c", "echo $BIND; ls $SECRETS_DIR")
+    assert output.split() == [running.settings.address_of("auth"), "amqp_url", "database_url", "secret_keys"]
 
 
 def connect(platform: Platform) -> "psycopg2.extensions.connection":

@@ -117,20 +117,3 @@ def test_the_definitions_hold_no_password() -> None:
     passwords = {user: f"password-of-{user}" for user in broker_permissions.USERS}
     text = str(broker_permissions.definitions(passwords))
     assert "password-of" not in text
-
-
-def test_an_accepted_message_survives_kill_9(rabbitmq: RabbitMQ) -> None:
-    connection = pika.BlockingConnection(pika.URLParameters(rabbitmq.url("auth")))
-    channel = connection.channel()
-    channel.confirm_delivery()
-    channel.queue_declare("auth.kept", durable=True, arguments={"x-queue-type": "quorum"})
-    channel.basic_publish("", "auth.kept", b"kept", pika.BasicProperties(delivery_mode=2), mandatory=True)
-    rabbitmq.kill()
-    with pytest.raises(pika.exceptions.AMQPError):
-        connection.close()
-    rabbitmq.start().wait_until_ready()
-    connection = pika.BlockingConnection(pika.URLParameters(rabbitmq.url("auth")))
-    channel = connection.channel()
-    assert channel.basic_get("auth.kept", auto_ack=True)[2] == b"kept"
-    channel.queue_delete("auth.kept")
-    connection.close()
