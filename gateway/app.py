@@ -1,5 +1,6 @@
 """Wires the gateway: settings, route table, its own pages, and the gate its workers open."""
 
+import os
 import sys
 
 from flask import Flask
@@ -16,7 +17,7 @@ def create_app(settings: GatewaySettings | None = None) -> Flask:
     settings = settings or load(GatewaySettings)
     logs.configure("gateway", settings.log_level)
     try:
-        routes_file = routes.read(settings.routes_file, settings.names)
+        routes_file = routes.read(settings.routes_file, {**os.environ, **settings.names})
     except routes.Mistakes as mistakes:
         sys.stderr.write(f"{settings.routes_file}: {len(mistakes.lines)} mistake(s)\n{mistakes}\n")
         sys.exit(2)

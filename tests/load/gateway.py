@@ -203,9 +203,7 @@ def medians(rounds: list[Round]) -> Round:
 
 
 def show(results: dict[str, Round], ratios: dict[str, float]) -> None:
-    print(
-        f"{'proxy':16}{'req/s':>10}{'req/CPU-s':>12}{'x HAProxy':>11}{'p50 ms':>9}{'p99 ms':>9}{'RSS MB':>9}{'errors':>8}"
-    )
+    print("proxy                req/s   req/CPU-s  x HAProxy   p50 ms   p99 ms   RSS MB  errors")
     for name, row in results.items():
         print(
             f"{name:16}{row.requests_per_s:10.0f}{row.requests_per_cpu_s:12.0f}{ratios[name]:11.2f}"

@@ -1,0 +1,39 @@
+"""One gateway and one scripted upstream for the folder; tests that stop or change a gateway start their own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.process import GatewayProcess
+from tests.gateway.upstream import Upstream
+from tests.support.issuer import Issuer
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[Upstream]:
+    peer = Upstream()
+    yield peer
+    peer.close()
+
+
+@pytest.fixture(scope="session")
+def gateway(issuer: Issuer, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    process = GatewayProcess(
+        issuer,
+        upstream.url,
+        tmp_path_factory.mktemp("gateway"),
+        HEADER_TIMEOUT_S="1",
+        KEEPALIVE_S="2",
+        MAX_HEADER_BYTES="8192",
+        MAX_TARGET_BYTES="2000",
+        CORS_ORIGINS="https://app.example, https://admin.example",
+    ).start()
+    yield process
+    assert process.stop() == 0
+    assert [line for line in process.lines() if line["level"] == "ERROR"] == []
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
