@@ -154,7 +154,9 @@ class Journey:
         check(message["notification"]["title"] == body["title"], "the title", message)
         check(message["data"]["order"] == "4711", "the data", message)
         check(push["headers"]["authorization"].startswith("Bearer "), "an OAuth bearer token", push["headers"])
-        self.console.say(f"FCM   {push['provider_id'].split('%')[0]}  “{message['notification']['title']}” data={message['data']}")
+        self.console.say(
+            f"FCM   {push['provider_id'].split('%')[0]}  “{message['notification']['title']}” data={message['data']}"
+        )
 
     def _show_apns(self, body: dict[str, Any]) -> None:
         push = eventually(lambda: self.operator.arrived("apns", self.iphone.push_token), "a push at APNs")

@@ -11,18 +11,19 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.local.demo.console import Console, Failed
 from deploy.local.settings import ROOT, Settings
 
+HANDLED = {"outcome": "handled"}
 # What the journey must have moved: component, metric, labels.
 COUNTERS: list[tuple[str, str, str, dict[str, str]]] = [
     ("gateway requests", "gateway", "http_requests_total", {}),
     ("auth requests", "auth", "http_requests_total", {}),
     ("auth outbox events", "auth-worker", "outbox_relayed_total", {}),
     ("profile requests", "profile", "http_requests_total", {}),
-    ("profile user.registered", "profile-worker", "events_handled_total", {"type": "user.registered"}),
+    ("profile user.registered", "profile-worker", "events_handled_total", {"type": "user.registered", **HANDLED}),
     ("data requests", "data", "http_requests_total", {}),
-    ("data user.registered", "data-worker", "events_handled_total", {"type": "user.registered"}),
+    ("data user.registered", "data-worker", "events_handled_total", {"type": "user.registered", **HANDLED}),
     ("notify requests", "notify", "http_requests_total", {}),
-    ("notify message.requested", "notify-worker", "events_handled_total", {"type": "message.requested"}),
-    ("notify session.revoked", "notify-worker", "events_handled_total", {"type": "session.revoked"}),
+    ("notify message.requested", "notify-worker", "events_handled_total", {"type": "message.requested", **HANDLED}),
+    ("notify session.revoked", "notify-worker", "events_handled_total", {"type": "session.revoked", **HANDLED}),
     ("notify deliveries accepted", "notify-worker", "notify_deliveries_total", {"outcome": "accepted"}),
 ]
 
@@ -68,7 +69,7 @@ class Operator:
 
     def handled(self, service: str, event_type: str) -> float:
         """How many events of a type the service's worker has handled."""
-        return self._sum(f"{service}-worker", "events_handled_total", {"type": event_type, "outcome": "handled"})
+        return self._sum(f"{service}-worker", "events_handled_total", {"type": event_type, **HANDLED})
 
     def counters(self) -> dict[str, float]:
         return {name: self._sum(part, metric, labels) for name, part, metric, labels in COUNTERS}
