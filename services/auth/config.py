@@ -21,6 +21,9 @@ class AuthSettings(Settings):
     autoconfirm: bool = Field(False, description="take addresses as confirmed at sign-up: only for closed systems")
     password_min_length: int = Field(8, ge=6, le=64, description="characters a new password has at least")
     password_hashers: int = Field(2, ge=1, le=64, description="argon2 computations at once in a process, 19 MiB each")
+    password_wait_s: float = Field(5, gt=0, le=60, description="how long a request waits for one of them, then 503")
+    log_in_tries: int = Field(10, ge=1, description="tries at one address from one place in a window, then 429")
+    log_in_window_s: int = Field(900, ge=1, description="length of that window")
     confirmation_lifetime_s: int = Field(86_400, ge=60, description="how long the link and code of a mail are good")
     mail_interval_s: int = Field(60, ge=0, description="least time between two mails to one address")
     refresh_reuse_interval_s: int = Field(

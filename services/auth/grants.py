@@ -1,20 +1,25 @@
 """The ways to a session at `POST /token`, one for each `grant_type`."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from flask import request
+
 from services.auth import models, rows, store
+from services.auth.devices import device_of
 from services.auth.metrics import LOG_INS, REFRESHES
 from services.auth.parts import here
 from services.auth.rotation import Verdict, judge
 from services.auth.sessions import end_sessions, open_session, session_answer
 from services.auth.tokens import RefreshToken, decode_refresh_token
-from shared.errors import BadRequest, FieldError, ValidationFailed
+from shared.errors import BadRequest, FieldError, TooManyRequests, ValidationFailed
 from shared.postgres import Connection
 
 T = TypeVar("T")
 
 # Codes and statuses are those of supabase/auth: clients act on them.
+WRONG = ("Invalid login credentials", "invalid_credentials")
 REFUSALS = {
     Verdict.UNKNOWN: ("Invalid Refresh Token: Refresh Token Not Found", "refresh_token_not_found"),
     Verdict.ENDED: ("Invalid Refresh Token: the session has ended", "session_not_found"),
@@ -26,20 +31,34 @@ REFUSALS = {
 def by_password(body: models.Grant) -> models.Session:
     """Unknown address, wrong password: the same answer after the same work."""
     email, password = _need(body.email, "email"), _need(body.password, "password").get_secret_value()
+    bucket = _bucket(email)
+    user = _verified(email, password, bucket)
+    is_outdated = here.passwords.is_outdated(user.password_hash or "")
+    new_hash = here.passwords.hash(password) if is_outdated else None
     with here.db.transaction() as conn:
+        entered = store.update_signed_in(conn, user.id, password_hash=user.password_hash, new_hash=new_hash)
+        if entered is None:  # the password was changed while this one was being verified
+            raise _refused_log_in(*WRONG)
+        store.delete_log_in_tries(conn, bucket)
+        session = open_session(conn, entered, "password")
+    LOG_INS.labels("succeeded").inc()
+    return session_answer(entered, session)
+
+
+def _verified(email: str, password: str, bucket: bytes) -> rows.User:
+    """The user whose password this is. A try counts before it is judged, so that many at once do not slip through."""
+    with here.db.transaction() as conn:
+        tries = store.count_log_in_try(conn, bucket, window_s=here.settings.log_in_window_s)
         user = store.get_user_by_email(conn, email)
+    if tries.tries > here.settings.log_in_tries:
+        LOG_INS.labels("throttled").inc()
+        code, retry_after_s = "over_request_rate_limit", max(tries.left_s, 1)
+        raise TooManyRequests("Too many tries to log in.", code=code, retry_after_s=retry_after_s)
     if not here.passwords.verify(user.password_hash if user else None, password) or user is None:
-        raise _refused_log_in("Invalid login credentials", "invalid_credentials")
+        raise _refused_log_in(*WRONG)
     if user.email_confirmed_at is None:
         raise _refused_log_in("Email not confirmed", "email_not_confirmed")
-    new_hash = here.passwords.hash(password) if here.passwords.is_outdated(user.password_hash or "") else None
-    with here.db.transaction() as conn:
-        user = store.update_signed_in(conn, user.id, password_hash=user.password_hash, new_hash=new_hash)
-        if user is None:  # the password was changed while this one was being verified
-            raise _refused_log_in("Invalid login credentials", "invalid_credentials")
-        session = open_session(conn, user, "password")
-    LOG_INS.labels("succeeded").inc()
-    return session_answer(user, session)
+    return user
 
 
 def by_refresh_token(body: models.Grant) -> models.Session:
@@ -56,6 +75,11 @@ def by_refresh_token(body: models.Grant) -> models.Session:
         raise _refused_refresh(verdict)
     REFRESHES.labels(verdict.value).inc()
     return session_answer(user, session)
+
+
+def _bucket(email: str) -> bytes:
+    """Address and place together: a stranger's tries elsewhere must not lock the owner out."""
+    return hashlib.sha256(f"{email}\n{device_of(request).ip}".encode()).digest()
 
 
 def _exchange(conn: Connection, token: RefreshToken) -> Verdict:

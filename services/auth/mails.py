@@ -73,7 +73,7 @@ def _send(conn: Connection, user: rows.User, template: str, params: dict[str, st
         channels=["email"],
         template=template,
         params={"name": _name(user), **params},
-        locale=_locale(),
+        locale=locale_of(user),
         expires_at=datetime.now(UTC) + timedelta(seconds=lifetime_s),
     )
     outbox.add(conn, event, source="auth")
@@ -88,7 +88,9 @@ def _name(user: rows.User) -> str:
     return said.strip()
 
 
-def _locale() -> str | None:
-    """The language the request asks for."""
-    best = request.accept_languages.best
-    return best if best and LOCALE.match(best) else None
+def locale_of(user: rows.User) -> str | None:
+    """The language chosen at sign-up (`data.locale`), else the one the request asks for."""
+    for said in (user.user_metadata.get("locale"), request.accept_languages.best):
+        if isinstance(said, str) and LOCALE.match(said):
+            return said
+    return None

@@ -26,7 +26,8 @@ class Parts:
         """Nothing is opened yet."""
         db = Database(settings.database_url.get_secret_value(), size=settings.web_threads, application_name="auth")
         sealer = Sealer(decode_keys(settings.secret_keys))
-        return cls(settings, db, sealer, KeyRing(db, sealer), Passwords(settings.password_hashers))
+        passwords = Passwords(settings.password_hashers, wait_s=settings.password_wait_s)
+        return cls(settings, db, sealer, KeyRing(db, sealer), passwords)
 
 
 here = cast(Parts, LocalProxy(lambda: current_app.extensions["auth"]))

@@ -13,7 +13,6 @@ from shared.errors import FieldError, Unavailable, UnprocessableContent
 
 MEMORY_KIB, PASSES, LANES = 19_456, 2, 1
 MAX_LENGTH = 128
-WAIT_S = 5.0
 SECONDS = Histogram(
     "auth_password_seconds",
     "Time a password took, by stage: waiting for a place, or computing",
@@ -25,13 +24,13 @@ SECONDS = Histogram(
 class Passwords:
     """Slow on purpose: call it before a connection is held."""
 
-    def __init__(self, places: int) -> None:
-        self._places = threading.BoundedSemaphore(places)
+    def __init__(self, places: int, *, wait_s: float = 5) -> None:
+        self._places, self._wait_s = threading.BoundedSemaphore(places), wait_s
         self._argon2 = PasswordHasher(PASSES, MEMORY_KIB, LANES, hash_len=32, salt_len=16, type=Type.ID)
         self._dummy: str | None = None
 
     def hash(self, password: str) -> str:
-        """A PHC string. Raise Unavailable when no place is free within five seconds."""
+        """A PHC string. Raise Unavailable when no place is free within `wait_s`."""
         with self._place():
             return str(self._argon2.hash(_prepare(password)))
 
@@ -57,7 +56,7 @@ class Passwords:
     @contextmanager
     def _place(self) -> Iterator[None]:
         with SECONDS.labels("waiting").time():
-            has_place = self._places.acquire(timeout=WAIT_S)
+            has_place = self._places.acquire(timeout=self._wait_s)
         if not has_place:
             raise Unavailable("Too many people are logging in at once.", retry_after_s=2)
         try:

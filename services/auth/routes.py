@@ -31,7 +31,10 @@ def sign_up(query: models.RedirectQuery, body: models.SignUp) -> models.SignUpAn
         SIGN_UPS.labels("created" if user else "repeated").inc()
         if user is None:
             return _sign_up_again(conn, query, body, password_hash)
-        outbox.add(conn, UserRegistered(user_id=user.id, email=user.email, created_at=user.created_at))
+        registered = UserRegistered(
+            user_id=user.id, email=user.email, locale=mails.locale_of(user), created_at=user.created_at
+        )
+        outbox.add(conn, registered)
         if not is_confirmed:
             user = mails.ask_to_confirm(conn, user, query.redirect_to)
             return models.SignUpAnswer(models.User.of(user))

@@ -19,12 +19,12 @@ def main(settings: AuthSettings) -> int:
     relay = Relay(PostgresSource(db), Publisher(settings.amqp_url.get_secret_value()))
     loops = {
         "relay": relay.run,
-        "cleanup": every(settings.cleanup_interval_s, lambda: clean_up(db, settings.session_idle_s)),
+        "cleanup": every(settings.cleanup_interval_s, lambda: clean_up(db, settings)),
     }
     return run("auth-worker", settings, loops, ready={"postgres": db.check})
 
 
-def clean_up(db: Database, session_idle_s: int) -> int:
+def clean_up(db: Database, settings: AuthSettings) -> int:
     """Delete expired rows until none is left, a batch of each kind a transaction; how many there were."""
     deleted = 0
     while True:
@@ -32,7 +32,8 @@ def clean_up(db: Database, session_idle_s: int) -> int:
             batches = [
                 store.delete_expired_one_time_tokens(conn, limit=BATCH),
                 store.delete_ended_sessions(conn, kept_s=ENDED_KEPT_S, limit=BATCH),
-                store.delete_idle_sessions(conn, idle_s=session_idle_s, limit=BATCH),
+                store.delete_idle_sessions(conn, idle_s=settings.session_idle_s, limit=BATCH),
+                store.delete_old_log_in_tries(conn, window_s=settings.log_in_window_s, limit=BATCH),
                 store.delete_retired_keys(conn, kept_s=int(RETIRING_S)),
             ]
         deleted += sum(batches)

@@ -188,7 +188,7 @@ class CleanDatabases:
     def _empty(self, url: str) -> None:
         database = Database(url, size=1)
         with database.transaction() as conn, conn.cursor() as cursor:
-            for table in ("outbox", "one_time_tokens", "sessions", "users", "signing_keys"):
+            for table in ("outbox", "one_time_tokens", "sessions", "users", "signing_keys", "log_in_tries"):
                 cursor.execute(f"DELETE FROM {table}")  # noqa: S608
         database.close()
 
@@ -212,6 +212,8 @@ def make_settings(clean_databases: CleanDatabases) -> Callable[..., AuthSettings
             "issuer": ISSUER,
             "jwks_url": f"{ISSUER}/.well-known/jwks.json",
             "public_url": "https://app.example.com",
+            "password_wait_s": 60,
+            "log_in_tries": 1000,
             "site_url": "https://www.example.com/welcome",
             "redirect_urls": "com.example.app://confirmed, https://www.example.com/other",
         }

@@ -4,9 +4,10 @@ import statistics
 import time
 from collections.abc import Callable
 
+import pytest
 from argon2 import PasswordHasher
 
-from tests.auth.conftest import PASSWORD, Person, Service, claims_of
+from tests.auth.conftest import PASSWORD, Make, Person, Service, at_once, claims_of
 
 
 def test_the_right_password_opens_a_session(service: Service, alice: Person) -> None:
@@ -125,3 +126,43 @@ def test_the_device_is_named_from_what_the_client_says(alice: Person) -> None:
         ("iPhone", "203.0.113.9"),
         ("Unknown device", "127.0.0.1"),
     ]
+
+
+@pytest.fixture
+def strict(make_service: Make) -> Service:
+    """Three tries in fifteen minutes."""
+    return make_service(log_in_tries=3)
+
+
+def test_guessing_from_one_place_is_slowed_down_and_the_owner_elsewhere_is_not(strict: Service) -> None:
+    alice = strict.member("alice")
+    guesses = [Person(strict, alice.email, f"guess {n}").log_in(**{"X-Forwarded-For": "203.0.113.9"}) for n in range(5)]
+    assert [reply.status for reply in guesses] == [400, 400, 400, 429, 429]
+    assert guesses[-1].code == "over_request_rate_limit"
+    assert 0 < int(guesses[-1].headers["Retry-After"]) <= 900
+    assert alice.log_in(**{"X-Forwarded-For": "203.0.113.9"}).status == 429
+    assert alice.log_in(**{"X-Forwarded-For": "198.51.100.1"}).status == 200
+    assert strict.member("bob").log_in(**{"X-Forwarded-For": "203.0.113.9"}).status == 200
+
+
+def test_guesses_at_once_do_not_slip_through(strict: Service) -> None:
+    replies = at_once(lambda n: Person(strict, "alice@example.com", f"guess {n}").log_in())
+    assert sorted(reply.status for reply in replies) == [400] * 3 + [429] * 17
+
+
+def test_an_unknown_address_is_slowed_down_just_the_same(strict: Service) -> None:
+    statuses = [Person(strict, "nobody@example.com", "guess").log_in().status for _ in range(4)]
+    assert statuses == [400, 400, 400, 429]
+
+
+def test_the_tries_are_forgotten_with_the_right_password_or_after_the_window(strict: Service) -> None:
+    alice = strict.member("alice")
+    for _ in range(3):
+        for _ in range(2):
+            assert Person(strict, alice.email, "a slip").log_in().status == 400
+        assert alice.log_in().status == 200
+    for _ in range(4):
+        Person(strict, alice.email, "a guess").log_in()
+    assert alice.log_in().status == 429
+    strict.rows("UPDATE log_in_tries SET started_at = now() - interval '15 minutes'")
+    assert alice.log_in().status == 200

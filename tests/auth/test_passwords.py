@@ -4,7 +4,6 @@ import time
 
 import pytest
 
-from services.auth import passwords
 from services.auth.passwords import Passwords
 from shared.errors import Unavailable
 from tests.auth.conftest import at_once
@@ -30,9 +29,8 @@ def test_no_more_run_at_once_than_there_are_places() -> None:
     assert most == 2
 
 
-def test_who_waits_too_long_is_asked_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "WAIT_S", 0.05)
-    pool = Passwords(1)
+def test_who_waits_too_long_is_asked_to_come_back() -> None:
+    pool = Passwords(1, wait_s=0.05)
     with pool._place(), pytest.raises(Unavailable):
         pool.hash("a password")
     assert pool.verify(pool.hash("a password"), "a password")

@@ -36,7 +36,10 @@ def test_the_mail_is_in_the_language_the_request_asks_for(service: Service) -> N
     service.post("/signup", body, {"Accept-Language": "pt-BR,pt;q=0.9,en;q=0.5"})
     service.post("/signup", {**body, "email": "mallory@example.com"}, {"Accept-Language": "x'; DROP TABLE users--"})
     assert service.mails_to("alice@example.com")[0]["locale"] == "pt-BR"
+    service.post("/signup", {**body, "email": "bob@example.com", "data": {"locale": "ja"}}, {"Accept-Language": "de"})
     assert service.mails_to("mallory@example.com")[0]["locale"] is None
+    assert service.mails_to("bob@example.com")[0]["locale"] == "ja"
+    assert [event.data["locale"] for event in service.events("user.registered")] == ["pt-BR", None, "ja"]
 
 
 @pytest.mark.parametrize(

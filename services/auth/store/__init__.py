@@ -1,5 +1,6 @@
 """Every query of this service, by noun. Functions take the connection first and never commit."""
 
+from services.auth.store.log_in_tries import count_log_in_try, delete_log_in_tries, delete_old_log_in_tries
 from services.auth.store.one_time_tokens import (
     consume_code,
     consume_link,
@@ -41,9 +42,12 @@ __all__ = [
     "EMAIL_ONLY",
     "consume_code",
     "consume_link",
+    "count_log_in_try",
     "delete_ended_sessions",
     "delete_expired_one_time_tokens",
     "delete_idle_sessions",
+    "delete_log_in_tries",
+    "delete_old_log_in_tries",
     "delete_retired_keys",
     "end_sessions",
     "get_session",
