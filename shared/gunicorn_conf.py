@@ -18,6 +18,9 @@ errorlog = "-"
 loglevel = "warning"
 control_socket_disable = True
 forwarded_allow_ips = ""
+# What is too long is refused by the gateway, as a problem document; gunicorn would answer in HTML.
+limit_request_line = 0
+limit_request_field_size = 0
 
 _made_folder = None
 if workers > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
