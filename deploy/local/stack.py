@@ -213,7 +213,8 @@ class Stack:
     def _undo(self) -> None:
         """What `up` began is ended, whatever comes in between."""
         previous = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-        print("\nStopping what was started ...", flush=True)
+        if self.supervisor.pid() is not None:
+            print("\nStopping what was started ...", flush=True)
         self._end_all()
         for number, handler in previous.items():
             signal.signal(number, handler)
