@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from shared.errors import FieldError, PayloadTooLarge, ValidationFailed
 MAX_DOCUMENT_BYTES = 262_144
 MAX_DEPTH = 24
 MAX_KEY_BYTES = 256
+MAX_ERRORS = 20
 RESERVED = frozenset({"files", "members", "spaces", "system"})
 RESERVED_PREFIX = "gatehouse_"
 
@@ -28,10 +30,10 @@ class Content:
 
 
 def content_of(document: dict[str, Any], pointer: str) -> Content:
-    """Judge a document. Raise ValidationFailed with every wrong place below `pointer`, or PayloadTooLarge."""
-    errors = list(_problems(document, pointer, 1))
+    """Judge a document. Raise ValidationFailed with the first wrong places below `pointer`, or PayloadTooLarge."""
+    errors = list(islice(_problems(document, pointer, 1), MAX_ERRORS))
     if errors:
-        raise ValidationFailed(f"{errors[0].pointer}: {errors[0].detail}", errors=errors[:20])
+        raise ValidationFailed(f"{errors[0].pointer}: {errors[0].detail}", errors=errors)
     canonical = json.dumps(document, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
     if len(canonical) > MAX_DOCUMENT_BYTES:
         detail = f"must be at most {MAX_DOCUMENT_BYTES} bytes of compact JSON"

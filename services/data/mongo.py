@@ -18,6 +18,7 @@ from pymongo.errors import (
     DuplicateKeyError,
     ExecutionTimeout,
     PyMongoError,
+    ServerSelectionTimeoutError,
     WriteConcernError,
 )
 from pymongo.read_concern import ReadConcern
@@ -139,6 +140,8 @@ class Database:
 
 def _is_worth_another_try(error: PyMongoError, tries: int) -> bool:
     """A duplicate key may be somebody else's fresh insert, which the next snapshot shows; or it stays one."""
+    if isinstance(error, ServerSelectionTimeoutError):
+        return False
     if isinstance(error, DuplicateKeyError):
         return tries < DUPLICATE_TRIES
     return error.has_error_label("TransientTransactionError")

@@ -3,6 +3,7 @@
 import base64
 import json
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -11,6 +12,8 @@ import pytest
 from flask import Flask
 
 from services.data import store
+from services.data.app import create_app
+from services.data.config import DataSettings
 from services.data.mongo import Database
 from services.data.purge import purge
 from shared.ids import new_id
@@ -131,8 +134,16 @@ def test_without_a_token_there_is_no_feed(app: Flask):
     assert app.test_client().get("/data/v1/changes").status_code == 401
 
 
-def test_a_reader_is_never_overtaken_by_concurrent_writers(app: Flask, alice):
-    """Writers on four threads, some colliding on the same documents; a reader pulls small pages all the while."""
+@pytest.fixture
+def second_process(settings: DataSettings) -> Iterator[Flask]:
+    """Another web process on the same database, as far as MongoDB can tell."""
+    made = create_app(settings)
+    yield made
+    made.extensions["database"].close()
+
+
+def test_a_reader_is_never_overtaken_by_concurrent_writers(app: Flask, second_process: Flask, alice):
+    """Four writers in two processes, some colliding on one document; a reader pulls small pages all the while."""
     shared_path = note()
     done = threading.Event()
     seen: dict[str, dict] = {}
@@ -152,7 +163,7 @@ def test_a_reader_is_never_overtaken_by_concurrent_writers(app: Flask, alice):
                 return
 
     def write(writer: int) -> list[int]:
-        client, written = Client(app, alice), []
+        client, written = Client(second_process if writer % 2 else app, alice), []
         for n in range(25):
             path = shared_path if n % 5 == 0 else note()
             written.append(client.put(path, {"writer": writer, "n": n}).json["revision"])
