@@ -1,0 +1,1 @@
+"""What to watch: what Prometheus scrapes, when it wakes somebody, what the dashboard shows."""
