@@ -29,9 +29,7 @@ def document() -> dict[str, Any]:
         channels[event_type] = {
             "address": event_type,
             "messages": {name: {"$ref": f"#/components/messages/{name}"}},
-            "bindings": {
-                "amqp": {"is": "routingKey", "exchange": {"name": EXCHANGE, "type": "topic", "durable": True}}
-            },
+            "bindings": {"amqp": {"is": "routingKey", "exchange": exchange}},
         }
         operations[f"{event.source}.{event_type}"] = {
             "action": "send",
