@@ -1,14 +1,14 @@
 """The packages' own transports behind the same protocol: slower, one request at a time, without libcurl."""
 
-import contextlib
+import socket
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from hyper import HTTP20Connection  # type: ignore[import-untyped]
-from hyper.tls import init_context  # type: ignore[import-untyped]
+from hyper.common.bufsocket import BufferedSocket  # type: ignore[import-untyped]
 
 from services.notify.providers.fcm import FcmApi
 from services.notify.providers.transport import Answer, NoAnswer, Request
@@ -48,38 +48,58 @@ class HyperTransport:
 
     def __init__(self, *, timeout_s: float, ca_file: Path | None = None) -> None:
         self._timeout_s = timeout_s
-        self._tls = init_context(str(ca_file) if ca_file else None)
-        self._connections: dict[str, Any] = {}
+        self._tls = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+        self._tls.set_alpn_protocols(["h2"])
+        self._connections: dict[str, _Connection] = {}
 
     def send(self, batch: Sequence[Request]) -> list[Answer | NoAnswer]:
         return [self._send(request) for request in batch]
 
     def close(self) -> None:
         while self._connections:
-            self._connections.popitem()[1].close()
+            self._connections.popitem()[1].drop()
 
     def _send(self, request: Request) -> Answer | NoAnswer:
         url = urlsplit(request.url)
+        connection = self._connections.get(url.netloc)
+        if connection is None:
+            connection = _Connection(url.hostname or "", url.port or 443, self._tls, self._timeout_s)
         try:
-            connection = self._connect(url.netloc, url.hostname or "", url.port or 443)
+            connection.connect()
         except Exception as error:  # hyper raises what its layers raise
+            connection.drop()
             return NoAnswer(False, type(error).__name__)
+        self._connections[url.netloc] = connection
         try:
             stream = connection.request("POST", url.path, request.body, dict(request.headers))
             response = connection.get_response(stream)
             headers = {name.decode().lower(): value.decode() for name, value in response.headers}
             return Answer(response.status, headers, response.read())
         except Exception as error:
-            with contextlib.suppress(Exception):
-                connection.close()
-            self._connections.pop(url.netloc, None)
+            del self._connections[url.netloc]
+            connection.drop()
             return NoAnswer(True, type(error).__name__)
 
-    def _connect(self, netloc: str, host: str, port: int) -> Any:
-        if netloc not in self._connections:
-            connection = HTTP20Connection(
-                host, port, secure=True, ssl_context=self._tls, force_proto="h2", timeout=self._timeout_s
-            )
-            connection.connect()
-            self._connections[netloc] = connection
-        return self._connections[netloc]
+
+class _Connection(HTTP20Connection):  # type: ignore[misc]
+    """hyper's connection over a socket of our own: with a timeout, TCP_NODELAY, and TLS as this Python knows it."""
+
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext, timeout_s: float) -> None:
+        super().__init__(host, port, secure=True)
+        self._tls, self._timeout_s = tls, timeout_s
+        self._open: ssl.SSLSocket | None = None
+
+    def connect(self) -> None:
+        """Harmless when connected."""
+        if self._sock is not None:
+            return
+        plain = socket.create_connection((self.host, self.port), timeout=self._timeout_s)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._open = self._tls.wrap_socket(plain, server_hostname=self.host)
+        self._sock = BufferedSocket(self._open, self.network_buffer_size)
+        self._send_preamble()
+
+    def drop(self) -> None:
+        """Close at once, whatever the other side thinks."""
+        if self._open is not None:
+            self._open.close()

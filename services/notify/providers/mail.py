@@ -1,5 +1,6 @@
 """Mail by SMTP (RFC 5321): one session for a batch, each stage told apart, since only the last leaves a doubt."""
 
+import re
 import smtplib
 import ssl
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from services.notify.providers import Mail, Outcome, Result
 
+ADDRESS = re.compile(r"[^\s@<>()\[\]\\,;:\"]{1,64}@[^\s@<>()\[\]\\,;:\"]{1,255}")
 BUDGET_S = 20.0  # what is not sent by then goes back to the queue: a slow relay must not outlast the lease
 
 
@@ -157,8 +159,8 @@ def compose(mail: Mail, sender: str, sender_name: str) -> EmailMessage:
     """The mail. Raise ValueError if an address or a header cannot be; no value can start a header of its own."""
     policy = SMTP if mail.to.isascii() else SMTPUTF8
     message = EmailMessage(policy=policy)
-    message["From"] = Address(sender_name, addr_spec=sender)
-    message["To"] = Address(addr_spec=mail.to)
+    message["From"] = _address(sender, sender_name)
+    message["To"] = _address(mail.to)
     message["Subject"] = " ".join(mail.subject.split())
     message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = f"<{mail.delivery_id}@{sender.rpartition('@')[2]}>"
@@ -166,3 +168,11 @@ def compose(mail: Mail, sender: str, sender_name: str) -> EmailMessage:
     message.set_content(mail.text)
     message.add_alternative(mail.html, subtype="html")
     return message
+
+
+def _address(text: str, name: str = "") -> Address:
+    """One bare address. Raise ValueError for anything that could be more than one, or more than an address."""
+    if not ADDRESS.fullmatch(text) or not text.isprintable():
+        raise ValueError("not an address")
+    user, _, domain = text.rpartition("@")
+    return Address(name, user, domain)
