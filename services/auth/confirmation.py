@@ -7,6 +7,7 @@ from flask import Response
 from services.auth import mails, models, pages, rows, store
 from services.auth.metrics import VERIFICATIONS
 from services.auth.parts import here
+from services.auth.registration import rehearse
 from services.auth.sessions import open_session, session_answer
 from shared import outbox
 from shared.contracts import UserUpdated
@@ -61,6 +62,8 @@ def resend(query: models.RedirectQuery, body: models.Resend) -> models.Nothing:
         user = store.lock_user_for_mail(conn, body.email, here.settings.mail_interval_s)
         if user is not None and user.email_confirmed_at is None:
             mails.ask_to_confirm(conn, user, query.redirect_to)
+        else:
+            rehearse(conn, "", {})
     return models.Nothing()
 
 

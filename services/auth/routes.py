@@ -7,9 +7,9 @@ from services.auth.confirmation import confirmed
 from services.auth.metrics import SIGN_UPS
 from services.auth.parts import here
 from services.auth.passwords import require_strong
+from services.auth.registration import register, rehearse
 from services.auth.sessions import open_session, session_answer
 from shared import outbox
-from shared.contracts import UserRegistered
 from shared.errors import UnprocessableContent
 from shared.ids import new_id
 from shared.postgres import Connection
@@ -31,10 +31,7 @@ def sign_up(query: models.RedirectQuery, body: models.SignUp) -> models.SignUpAn
         SIGN_UPS.labels("created" if user else "repeated").inc()
         if user is None:
             return _sign_up_again(conn, query, body, password_hash)
-        registered = UserRegistered(
-            user_id=user.id, email=user.email, locale=mails.locale_of(user), created_at=user.created_at
-        )
-        outbox.add(conn, registered)
+        register(conn, user)
         if not is_confirmed:
             user = mails.ask_to_confirm(conn, user, query.redirect_to)
             return models.SignUpAnswer(models.User.of(user))
@@ -61,11 +58,13 @@ def _sign_up_again(
     if here.settings.autoconfirm:
         raise UnprocessableContent("User already registered", code="user_already_exists")
     existing = store.lock_user_for_mail(conn, body.email, here.settings.mail_interval_s)
-    if existing is not None and existing.email_confirmed_at is not None:
-        mails.tell_of_sign_up(conn, existing)
-    elif existing is not None:
+    if existing is not None and existing.email_confirmed_at is None:
         replaced = store.update_unconfirmed_user(conn, existing.id, password_hash, body.data or {})
         mails.ask_to_confirm(conn, replaced or existing, query.redirect_to)
+    else:
+        rehearse(conn, password_hash, body.data or {})
+    if existing is not None and existing.email_confirmed_at is not None:
+        mails.tell_of_sign_up(conn, existing)
     return models.SignUpAnswer(models.User.of(_nobody(body)))
 
 

@@ -1,5 +1,6 @@
 """Hashing in a bounded pool."""
 
+import threading
 import time
 
 import pytest
@@ -31,8 +32,12 @@ def test_no_more_run_at_once_than_there_are_places() -> None:
 
 def test_who_waits_too_long_is_asked_to_come_back() -> None:
     pool = Passwords(1, wait_s=0.05)
-    with pool._place(), pytest.raises(Unavailable):
+    is_over = threading.Event()
+    occupied = pool._pool.submit(is_over.wait)
+    with pytest.raises(Unavailable):
         pool.hash("a password")
+    is_over.set()
+    assert occupied.result()
     assert pool.verify(pool.hash("a password"), "a password")
 
 

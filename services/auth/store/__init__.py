@@ -7,6 +7,7 @@ from services.auth.store.one_time_tokens import (
     delete_expired_one_time_tokens,
     put_one_time_token,
 )
+from services.auth.store.savepoints import undone
 from services.auth.store.sessions import (
     delete_ended_sessions,
     delete_idle_sessions,
@@ -63,6 +64,7 @@ __all__ = [
     "lock_signing_keys",
     "lock_user_for_mail",
     "put_one_time_token",
+    "undone",
     "update_email_confirmed",
     "update_mail_sent",
     "update_next_key_active",

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from services.auth.rows import User
 from shared.ids import new_id
-from shared.postgres import Connection, execute, fetch_one
+from shared.postgres import Connection, fetch_one
 
 COLUMNS = """
     users.id, users.email, users.email_confirmed_at, users.confirmation_sent_at, users.password_hash, users.role,
@@ -59,9 +59,7 @@ def get_user_of_session(conn: Connection, user_id: UUID, session_id: UUID | None
 
 
 def lock_user_for_mail(conn: Connection, email: str, interval_s: int) -> User | None:
-    """The user, locked, if the last mail to the address is `interval_s` old; the try is noted either way."""
-    note = "UPDATE users SET sign_up_tried_at = clock_timestamp() WHERE lower(email) = lower(%(email)s)"
-    execute(conn, note, {"email": email})
+    """The user, locked, if there is one and the last mail to the address is `interval_s` old."""
     sql = f"""
         SELECT {COLUMNS} FROM users
         WHERE lower(email) = lower(%(email)s)
