@@ -1,4 +1,4 @@
-"""What Prometheus scrapes. `python -m deploy.observability.scrape` prints the configuration for the platform of `make up`."""
+"""What Prometheus scrapes: `python -m deploy.observability.scrape` prints it for the platform of `make up`."""
 
 import sys
 from collections.abc import Mapping

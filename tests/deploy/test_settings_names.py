@@ -29,7 +29,9 @@ SENDER = {"fcm-service-account.json": "{}", "apns-key.p8": "-", "apns_key_id": "
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_a_base_names_every_setting_that_is_no_secret_and_no_other(component: str) -> None:
     given, shown = read(K8S / "base" / component / "config.env")
-    assert set(given) | set(shown) == names(component) - secret_names(component)
+    found, wanted = set(given) | set(shown), names(component) - secret_names(component)
+    assert not wanted - found, f"add to deploy/k8s/base/{component}/config.env, as #NAME=default: {wanted - found}"
+    assert not found - wanted, f"no setting of {component}: {found - wanted}"
     assert not set(given) & set(shown)
 
 
