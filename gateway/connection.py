@@ -67,8 +67,10 @@ class UpstreamConnection(asyncio.Protocol):
         try:
             self.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._fail(error)
-            return
+            if not self.is_done:
+                self._fail(error)
+                return
+            self.may_reuse = False  # what came behind the response is nobody's
         if self.is_done:
             self.exchange = None
             exchange.response_complete()

@@ -1,6 +1,7 @@
 """Verified tokens, kept until they expire: a token costs one verification, then one look-up."""
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from shared.tokens import LEEWAY_S, MAX_TOKEN_BYTES, Verifier, missing, refusal
 
 @dataclass(slots=True, frozen=True)
 class Grant:
-    """What the gateway keeps of a verified token."""
+    """What the gateway keeps of a verified token; a service's own token has no session."""
 
     user_id: str
     session_id: str
@@ -66,9 +67,11 @@ class Tokens:
         if key is None:
             return None
         claims = self.verifier.check(token, key)
+        if claims.session_id is None and claims.role != "service":
+            raise refusal("token_malformed", "The token names no session.")  # it could not be revoked
         self.verified += 1
-        scopes = frozenset(claims.scope.split())
-        return Grant(str(claims.user_id), str(claims.session_id), scopes, claims.exp + LEEWAY_S)
+        session_id = str(claims.session_id) if claims.session_id else ""
+        return Grant(str(claims.user_id), session_id, frozenset(claims.scope.split()), claims.exp + LEEWAY_S)
 
     def check_after_fetch(self, authorization: bytes) -> Grant:
         """`check` once `fetch_keys` is done: a key that is still not there is not the issuer's."""
@@ -85,18 +88,17 @@ class Tokens:
 
     async def keep_keys_fresh(self, every_s: float) -> None:
         """Fetch again long before the keys are stale, so that no request waits for it."""
+        keys = self.verifier.keys
         while True:
-            try:
-                await asyncio.to_thread(self.verifier.keys.refresh, force=True)
-                await asyncio.sleep(every_s)
-            except Unavailable:
-                await asyncio.sleep(1)
+            with contextlib.suppress(Unavailable):
+                await asyncio.to_thread(keys.refresh, force=True)
+            await asyncio.sleep(min(every_s, max(1.0, keys.fresh_for_s - 5)))
 
 
 def bearer_token(authorization: bytes) -> str:
     """The token of an Authorization header (RFC 6750). Raise Unauthorized without one, or for one that is no token."""
     scheme, _, token = authorization.partition(b" ")
-    if scheme.lower() != b"bearer":
+    if scheme.lower() != b"bearer" or not token.strip():
         raise missing()
     if len(token) > MAX_TOKEN_BYTES:
         raise refusal("token_malformed", "The token is too long.")

@@ -93,6 +93,11 @@ class KeySet:
         """The key, if it is here and fresh: no I/O."""
         return self._keys.get(kid) if time.monotonic() - self._fetched_at < self.max_age_s else None
 
+    @property
+    def fresh_for_s(self) -> float:
+        """How much longer `known` will find the keys; negative when it does not."""
+        return self._fetched_at + self.max_age_s - time.monotonic()
+
     def get(self, kid: str) -> jwt.PyJWK:
         """The key, fetched if need be. Raise Unauthorized(token_unknown_key), or Unavailable without any key at all."""
         key = self.known(kid)

@@ -25,7 +25,7 @@ def gateway(issuer: Issuer, upstream: Upstream, tmp_path_factory: pytest.TempPat
         tmp_path_factory.mktemp("gateway"),
         HEADER_TIMEOUT_S="1",
         KEEPALIVE_S="2",
-        MAX_HEADER_BYTES="8192",
+        MAX_HEADER_BYTES="16384",
         MAX_TARGET_BYTES="2000",
         CORS_ORIGINS="https://app.example, https://admin.example",
     ).start()

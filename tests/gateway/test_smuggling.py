@@ -56,7 +56,6 @@ REFUSED = {
     "HTTP/2.0": f"GET /open/x HTTP/2.0\r\n{H}\r\n",
     "HTTP/1.2": f"GET /open/x HTTP/1.2\r\n{H}\r\n",
     "the HTTP/2 preface": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    "two spaces": f"GET  /open/x HTTP/1.1\r\n{H}\r\n",
     "a tab": f"GET\t/open/x HTTP/1.1\r\n{H}\r\n",
     "an unknown method": f"GETS /open/x HTTP/1.1\r\n{H}\r\n",
     "a lower-case method": f"get /open/x HTTP/1.1\r\n{H}\r\n",
@@ -69,6 +68,7 @@ REFUSED = {
     "bare LF after a chunk size": f"{POST}Transfer-Encoding: chunked\r\n\r\n4\nabcd\r\n0\r\n\r\n",
     "bare LF after a chunk": f"{POST}Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\n0\r\n\r\n",
     "space after a chunk size": f"{POST}Transfer-Encoding: chunked\r\n\r\n4 \r\nabcd\r\n0\r\n\r\n",
+    "a length in the trailers": f"{POST}Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 5\r\n\r\n",
     "a body behind an upgrade": f"{POST}Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 4\r\n\r\nabcd",
     "a web socket": f"GET /open/x HTTP/1.1\r\n{H}Connection: upgrade\r\nUpgrade: websocket\r\n\r\n",
 }
@@ -103,7 +103,7 @@ def test_a_bad_request_behind_a_good_one_does_not_spoil_it(gateway: GatewayProce
 def test_chunks_are_framed_anew_and_trailers_and_extensions_dropped(
     gateway: GatewayProcess, upstream: Upstream, fields: str
 ) -> None:
-    body = "4;a=b\r\nabcd\r\n3\r\nefg\r\n0\r\nX-User-Id: 1\r\nContent-Length: 5\r\n\r\n"
+    body = "4;a=b\r\nabcd\r\n3\r\nefg\r\n0\r\nX-User-Id: 1\r\nHost: evil.example\r\n\r\n"
     with gateway.wire() as wire:
         answer = wire.ask(f"{POST}{fields}\r\n{body}", "POST")
         assert answer.json["body_bytes"] == 7
@@ -126,17 +126,13 @@ def test_heads_that_are_too_large_are_refused_while_they_come(gateway: GatewayPr
     with gateway.wire() as wire:
         assert wire.ask(f"GET /open/{'x' * 2100} HTTP/1.1\r\n{H}\r\n").code == "uri_too_long"
     with gateway.wire() as wire:
-        assert wire.ask(f"GET /open/x HTTP/1.1\r\n{H}X-Big: {'x' * 9000}\r\n\r\n").code == "headers_too_large"
+        assert wire.ask(f"GET /open/x HTTP/1.1\r\n{H}X-Big: {'x' * 17000}\r\n\r\n").code == "headers_too_large"
     many = "".join(f"X-{number}: 1\r\n" for number in range(101))
     with gateway.wire() as wire:
         assert wire.ask(f"GET /open/x HTTP/1.1\r\n{H}{many}\r\n").status == 400
     with gateway.wire() as wire:
         wire.send(f"GET /open/x HTTP/1.1\r\n{H}X-Endless: ")
-        for _ in range(100):
-            try:
-                wire.send("x" * 1000)
-            except OSError:
-                break
+        for _ in range(20):
+            wire.send("x" * 1000)
             time.sleep(0.002)
-        else:
-            raise AssertionError("an endless field was read")
+        assert wire.read().code == "headers_too_large"

@@ -1,0 +1,138 @@
+"""Bodies pass through in pieces: memory stays flat, the slower side sets the pace, nothing waits for the end."""
+
+import threading
+import time
+import zlib
+
+from tests.gateway.process import GatewayProcess
+from tests.gateway.upstream import Received, Stream, Upstream
+
+H = "Host: gateway.example\r\n"
+SIZE = 200_000_000
+PIECE = bytes(range(256)) * 1024
+MOST_GROWTH = 40_000_000
+
+
+def checksum_of_size() -> int:
+    checksum, left = 0, SIZE
+    while left:
+        piece = PIECE[: min(left, len(PIECE))]
+        checksum, left = zlib.adler32(piece, checksum), left - len(piece)
+    return checksum
+
+
+def receive(request: Received, stream: Stream) -> None:
+    checksum = total = 0
+    for piece in request.pieces():  # type: ignore[attr-defined]
+        checksum, total = zlib.adler32(piece, checksum), total + len(piece)
+    stream.answer(b'{"checksum": %d, "total": %d}' % (checksum, total))
+
+
+def test_a_big_upload_passes_with_flat_memory(gateway: GatewayProcess, upstream: Upstream) -> None:
+    path = upstream.on("/big/receive", receive)
+    before = gateway.resident_bytes()
+    most = before
+    with gateway.wire(30) as wire:
+        wire.send(f"POST {path} HTTP/1.1\r\n{H}Content-Length: {SIZE}\r\n\r\n")
+        left = SIZE
+        while left:
+            wire.send(PIECE[: min(left, len(PIECE))])
+            left -= min(left, len(PIECE))
+            most = max(most, gateway.resident_bytes()) if left % (32 * len(PIECE)) < len(PIECE) else most
+        answer = wire.read("POST").json
+    assert answer == {"checksum": checksum_of_size(), "total": SIZE}
+    assert most - before < MOST_GROWTH
+
+
+def test_a_big_download_passes_with_flat_memory_and_waits_for_a_slow_reader(
+    gateway: GatewayProcess, upstream: Upstream
+) -> None:
+    sent = 0
+
+    def serve(_request: Received, stream: Stream) -> None:
+        nonlocal sent
+        stream.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while sent < SIZE:
+            piece = PIECE[: min(SIZE - sent, len(PIECE))]
+            stream.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+            sent += len(piece)
+        stream.send(b"0\r\n\r\n")
+
+    path = upstream.on("/big/serve", serve)
+    before = gateway.resident_bytes()
+    with gateway.wire(30) as wire:
+        wire.send(f"GET {path} HTTP/1.1\r\n{H}\r\n")
+        response = wire.begin()
+        time.sleep(0.7)  # nobody reads: the service must not get far
+        held = sent
+        assert held < 40_000_000
+        assert gateway.resident_bytes() - before < MOST_GROWTH
+        checksum = total = 0
+        while piece := response.read(1 << 20):
+            checksum, total = zlib.adler32(piece, checksum), total + len(piece)
+    assert (checksum, total) == (checksum_of_size(), SIZE)
+    assert gateway.resident_bytes() - before < MOST_GROWTH
+
+
+def test_a_service_that_reads_slowly_slows_the_client_down(gateway: GatewayProcess, upstream: Upstream) -> None:
+    go_on = threading.Event()
+
+    def wait(request: Received, stream: Stream) -> None:
+        assert go_on.wait(10)
+        receive(request, stream)
+
+    path = upstream.on("/big/wait", wait)
+    before = gateway.resident_bytes()
+    size = 100_000_000
+    with gateway.wire(0.5) as wire:
+        wire.send(f"POST {path} HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n")
+        body = b"%x\r\n%b\r\n" % (len(PIECE), PIECE)
+        sent = 0
+        try:
+            while sent < size:
+                wire.socket.sendall(body)
+                sent += len(PIECE)
+        except TimeoutError:
+            pass
+        assert sent < 40_000_000
+        assert gateway.resident_bytes() - before < MOST_GROWTH
+        go_on.set()
+
+
+def test_events_arrive_as_they_are_sent(gateway: GatewayProcess, upstream: Upstream) -> None:
+    more = threading.Event()
+
+    def stream_events(_request: Received, stream: Stream) -> None:
+        stream.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for number in range(3):
+            stream.send(b"9\r\ndata: %d\n\n\r\n" % number)
+            assert more.wait(5)
+            more.clear()
+        stream.send(b"0\r\n\r\n")
+
+    with gateway.wire() as wire:
+        wire.send(f"GET {upstream.on('/open/events', stream_events)} HTTP/1.1\r\n{H}\r\n")
+        response = wire.begin()
+        for number in range(3):
+            assert response.read(9) == b"data: %d\n\n" % number
+            more.set()
+        assert response.read() == b""
+
+
+def test_a_body_is_passed_on_before_it_is_complete_and_an_answer_before_the_body_is(
+    gateway: GatewayProcess, upstream: Upstream
+) -> None:
+    def talk(request: Received, stream: Stream) -> None:
+        stream.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for piece in request.pieces():  # type: ignore[attr-defined]
+            stream.send(b"%x\r\n%b\r\n" % (len(piece), piece.upper()))
+        stream.send(b"0\r\n\r\n")
+
+    with gateway.wire() as wire:
+        wire.send(f"POST {upstream.on('/open/talk', talk)} HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n")
+        response = wire.begin("POST")
+        for word in (b"hello", b"world"):
+            wire.send(b"5\r\n%b\r\n" % word)
+            assert response.read(5) == word.upper()
+        wire.send(b"0\r\n\r\n")
+        assert response.read() == b""
