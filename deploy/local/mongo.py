@@ -11,6 +11,7 @@ import pymongo.errors
 from deploy.local.server import HOST, NotReady, Server, base_env
 
 REPLICA_SET = "gatehouse"
+ALREADY_INITIALIZED = 23
 
 
 class Mongo(Server):
@@ -50,9 +51,20 @@ class Mongo(Server):
             with pymongo.MongoClient(HOST, self.port, directConnection=True, serverSelectionTimeoutMS=2000) as client:
                 hello: dict[str, Any] = client.admin.command("hello")
                 if hello.get("isreplicaset"):
-                    member = {"_id": 0, "host": f"{HOST}:{self.port}"}
-                    client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": [member]})
+                    self._make_replica_set(client)
                 if not hello.get("isWritablePrimary"):
                     raise NotReady("no primary yet")
         except pymongo.errors.PyMongoError as error:
             raise NotReady(str(error)) from None
+
+    def _make_replica_set(self, client: "pymongo.MongoClient[dict[str, Any]]") -> None:
+        """Of one member: this server. One that was made on another port is told its new address."""
+        member = {"_id": 0, "host": f"{HOST}:{self.port}"}
+        try:
+            client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": [member]})
+        except pymongo.errors.OperationFailure as error:
+            if error.code != ALREADY_INITIALIZED:
+                raise
+            config = client.admin.command("replSetGetConfig")["config"]
+            config.update(version=config["version"] + 1, members=[{**config["members"][0], **member}])
+            client.admin.command("replSetReconfig", config, force=True)

@@ -12,6 +12,7 @@ import psycopg2
 import pytest
 
 from deploy.local import environment
+from deploy.local.rabbitmq import RabbitMQ
 from tests.local.conftest import Platform
 from tests.support.waiting import eventually
 
@@ -115,6 +116,14 @@ def test_a_crashed_part_is_started_again(platform: Platform) -> None:
     eventually(lambda: platform.pid_of("mongo") not in (0, first), what="another mongo")
 
 
+def test_restart_replaces_only_the_named_part(platform: Platform) -> None:
+    platform.run("up", "postgres", "simulators")
+    postgres, simulators = platform.pid_of("postgres"), platform.pid_of("simulators")
+    platform.run("restart", "simulators")
+    assert platform.pid_of("simulators") not in (0, simulators)
+    assert platform.pid_of("postgres") == postgres
+
+
 def test_an_interrupted_up_leaves_no_process(platform: Platform) -> None:
     process = platform.begin("up", "postgres", "rabbitmq", "simulators")
     eventually(lambda: platform.supervisor.pid() and len(platform.processes()) >= 4, what="half of a platform")
@@ -144,16 +153,16 @@ def test_two_commands_at_once_do_not_disturb_each_other(running: Platform) -> No
     assert running.supervisor.states()["postgres"]["statename"] == "RUNNING"
 
 
-def test_two_platforms_run_side_by_side(make_platform: Make) -> None:
+def test_two_platforms_run_side_by_side(make_platform: Make, rabbitmq: RabbitMQ) -> None:
+    """And a third RabbitMQ of the same node name, the tests' own, beside them."""
     one, two = make_platform("one"), make_platform("two")
-    starting = [platform.begin("up", "postgres", "rabbitmq") for platform in (one, two)]
-    for process in starting:
-        output, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, output
+    one.run("up", "postgres", "mongo")
+    two.run("up", "postgres", "rabbitmq")
     one.run("down")
     assert one.processes() == []
-    assert "127.0.0.1" in two.run("status", status=1)
-    assert two.supervisor.states()["rabbitmq"]["statename"] == "RUNNING"
+    assert two.supervisor.states()["postgres"]["statename"] == "RUNNING"
+    environment.servers(two.settings).rabbitmq.probe()
+    rabbitmq.probe()
 
 
 def test_a_folder_too_deep_for_a_unix_socket_works(make_platform: Make) -> None:
