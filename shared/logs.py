@@ -6,6 +6,7 @@ import re
 import sys
 import traceback
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from shared import trace
@@ -18,6 +19,7 @@ SECRET = re.compile(
     r"|(?i:(?<=bearer )[^\s'\"]+|(?<=basic )[^\s'\"]+)"
     r"|(?i:(?P<name>(?:password|token|secret|api_?key)['\"]?\s*[=:]\s*)(?:'[^']*'|\"[^\"]*\"|[^\s&,;}'\"]+))"
 )
+PLAIN, COLLECTIONS = (int, float, type(None)), (list, tuple, set, frozenset)
 SECRET_NAME = re.compile(r"(?i)(password|secret|token|authorization|api_?key)$")
 
 
@@ -25,15 +27,22 @@ def redact(text: str) -> str:
     return SECRET.sub(lambda match: (match["name"] or "") + "[redacted]", text)
 
 
-def _clean(value: Any, name: str = "") -> Any:
+@lru_cache(1024)
+def _is_secret(name: str) -> bool:
+    return SECRET_NAME.search(name) is not None
+
+
+def _clean(name: str, value: Any) -> Any:
     """The value with every secret in it replaced: before it becomes JSON, so that the line stays JSON."""
-    if SECRET_NAME.search(name):
+    if _is_secret(name):
         return "[redacted]"
+    if isinstance(value, PLAIN):
+        return value
     if isinstance(value, dict):
-        return {str(key): _clean(item, str(key)) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_clean(item) for item in value]
-    return value if isinstance(value, int | float | None) else redact(str(value))
+        return {str(key): _clean(str(key), item) for key, item in value.items()}
+    if isinstance(value, COLLECTIONS):
+        return [_clean("", item) for item in value]
+    return redact(str(value))
 
 
 class JsonFormatter(logging.Formatter):
@@ -49,16 +58,16 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "component": self.component,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": redact(record.getMessage()),
         }
         if request_id := trace.request_id.get():
             line["request_id"] = request_id
         if trace_id := trace.trace_id():
             line["trace_id"] = trace_id
-        line.update({name: value for name, value in vars(record).items() if name not in STANDARD})
+        line.update({name: _clean(name, value) for name, value in vars(record).items() if name not in STANDARD})
         if record.exc_info and record.exc_info[0]:
-            line["error"] = "".join(traceback.format_exception(*record.exc_info))
-        text = json.dumps(_clean(line), ensure_ascii=False)
+            line["error"] = redact("".join(traceback.format_exception(*record.exc_info)))
+        text = json.dumps(line, ensure_ascii=False)
         return text.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair cannot be written
 
 
