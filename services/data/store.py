@@ -5,6 +5,7 @@ revisions. Each write takes the next `seq` from the space's row in the transacti
 lets one transaction commit at a time, so the feed's order is the order of commits.
 """
 
+import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,13 +14,16 @@ from uuid import UUID
 
 from bson.int64 import Int64
 from pymongo import ASCENDING, ReplaceOne, ReturnDocument
+from pymongo.errors import DuplicateKeyError
 
 from services.data.documents import Content
 from services.data.mongo import Connection, Row
-from shared.errors import NotFound
+from shared.errors import NotFound, Unavailable
 from shared.ids import new_id
 
 MAX_PAGE_BYTES = 4 * 1024 * 1024
+WINDOW = 4
+INSERT_PAUSES_S = (0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 @dataclass(frozen=True)
@@ -81,17 +85,30 @@ class Page:
     is_last: bool
 
 
+@dataclass(frozen=True)
+class Changes:
+    """What was written, and the revision up to which that is all of it."""
+
+    documents: list[Document]
+    reached: int
+
+
 def upsert_private_space(conn: Connection, owner_id: UUID) -> Space:
     """The person's one private space, made if missing; many at once see the same one."""
     who = {"kind": "private", "owner_id": owner_id}
-    row: Row | None = conn["spaces"].find_one(who, session=conn.session)
-    if row is None:
-        new = {"_id": new_id(), "seq": Int64(0), "horizon": Int64(0), "created_at": _now()}
-        row = conn["spaces"].find_one_and_update(
-            who, {"$setOnInsert": new}, upsert=True, return_document=ReturnDocument.AFTER, session=conn.session
-        )
-    assert row is not None  # noqa: S101 — an upsert returns its row
-    return _space(row)
+    for pause_s in INSERT_PAUSES_S:
+        row = conn["spaces"].find_one(who, session=conn.session)
+        if row is not None:
+            return _space(row)
+        row = {"_id": new_id(), **who, "seq": Int64(0), "horizon": Int64(0), "created_at": _now()}
+        try:
+            conn["spaces"].insert_one(row, session=conn.session)
+            return _space(row)
+        except DuplicateKeyError:
+            if conn.session is not None:
+                raise  # the transaction is lost, and `transact` tries again
+            time.sleep(pause_s)  # somebody else's insert, which a majority may not have yet
+    raise Unavailable("The space is being made at this moment.", retry_after_s=1)
 
 
 def get_space(conn: Connection, user_id: UUID, space_id: UUID | None) -> Space:
@@ -160,9 +177,22 @@ def list_documents(conn: Connection, space_id: UUID, collection: str, after: UUI
     return _page(conn, where, "document_id", limit)
 
 
-def list_changes(conn: Connection, space_id: UUID, after: int, limit: int) -> Page:
-    """Documents and tombstones that were written after the revision, in the order of the writes."""
-    return _page(conn, {"space_id": space_id, "revision": {"$gt": Int64(after)}}, "revision", limit)
+def list_changes(conn: Connection, space: Space, after: int, limit: int) -> Changes:
+    """Documents and tombstones that were written after the revision, in the order of the writes, up to `space.seq`.
+
+    Looks at a window of revisions at a time, wider while it is empty: a server that sorts before it limits would else
+    read all the rest of the space for each page.
+    """
+    window = WINDOW * limit
+    while True:
+        until = min(after + window, space.seq)
+        between = {"$gt": Int64(after), "$lte": Int64(until)}
+        page = _page(conn, {"space_id": space.id, "revision": between}, "revision", limit)
+        if not page.is_last:
+            return Changes(page.documents, page.documents[-1].revision)
+        if page.documents or until == space.seq:
+            return Changes(page.documents, until)
+        window *= 8
 
 
 def list_old_tombstones(conn: Connection, older_than: timedelta, limit: int) -> list[Document]:

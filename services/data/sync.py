@@ -127,16 +127,13 @@ def _collect(
     documents: list[store.Document] = []
     reached = dict(start)
     for space in spaces:
-        since = start[space.id].since
         if len(documents) == limit:
             return documents, reached, True
-        page = store.list_changes(conn, space.id, start[space.id].seq, limit - len(documents))
-        documents += page.documents
-        seq = page.documents[-1].revision if page.documents else start[space.id].seq
-        if not page.is_last:
-            return documents, reached | {space.id: Position(seq, since)}, True
-        # Its row was read before its documents, so everything up to its `seq` is among them.
-        reached[space.id] = Position(max(seq, space.seq), since)
+        changes = store.list_changes(conn, space, start[space.id].seq, limit - len(documents))
+        documents += changes.documents
+        reached[space.id] = Position(changes.reached, start[space.id].since)
+        if changes.reached < space.seq:
+            return documents, reached, True
     return documents, reached, False
 
 

@@ -110,7 +110,7 @@ def test_every_query_uses_an_index(settings, db, as_alice):
         store.write_documents(conn, space.id, [store.Write(key, None, None)])
         store.list_documents(conn, space.id, "notes", None, 10)
         store.list_documents(conn, space.id, "notes", new_id(), 10)
-        store.list_changes(conn, space.id, 0, 10)
+        store.list_changes(conn, store.upsert_private_space(conn, user_id), 0, 10)
         tombstones = store.list_old_tombstones(conn, timedelta(seconds=-1), 10)
         store.delete_tombstones(conn, space.id, [t for t in tombstones if t.space_id == space.id])
     source = MongoSource(heard)
