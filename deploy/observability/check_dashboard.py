@@ -122,6 +122,8 @@ class Prometheus:
     def _is_ready(self) -> bool:
         """Every target was scraped once; Prometheus takes up its targets five seconds after it answers."""
         try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=2):
+                pass
             return self.ask("count(up)") == [len(self.targets) + (2 if self.rabbitmq else 0)]
         except OSError:
             return False
