@@ -4,6 +4,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,8 @@ from pika.exceptions import ChannelClosedByBroker
 from werkzeug.test import TestResponse
 
 from deploy.local.ports import free_ports
-from deploy.local.simulators import Ports, Simulators
+from deploy.local.rabbitmq import RabbitMQ
+from deploy.local.simulators import Credentials, Ports, Simulators
 from services.notify import worker
 from services.notify.app import create_app
 from services.notify.config import NotifySettings
@@ -28,8 +30,6 @@ from tests.support.databases import Databases
 from tests.support.issuer import Issuer
 from tests.support.people import Person
 from tests.support.waiting import eventually
-
-MakeSettings = Callable[..., NotifySettings]
 
 
 @pytest.fixture(scope="session")
@@ -52,13 +52,19 @@ def notify_database(databases: Databases) -> Iterator[str]:
 
 
 @pytest.fixture
-def database_url(notify_database: str) -> str:
-    """One database for all tests, empty at the start of each."""
-    database = Database(notify_database, size=1)
+def database_url(request: pytest.FixtureRequest, notify_database: str) -> str:
+    """An empty database: with the worker that runs for all tests, or with a worker of the test's own, or with none."""
+    if "worker_settings" in request.fixturenames:
+        make: Callable[[str], str] = request.getfixturevalue("fresh_database")
+        return make("notify")
+    url = notify_database
+    if "running_worker" in request.fixturenames:
+        url = request.getfixturevalue("running_worker").database_url.get_secret_value()
+    database = Database(url, size=1)
     with database.transaction() as conn:
         execute(conn, "TRUNCATE outbox, inbox, devices, revoked_sessions, contacts, messages, idempotency_keys CASCADE")
     database.close()
-    return notify_database
+    return url
 
 
 @pytest.fixture
@@ -162,15 +168,13 @@ def client_of(app: Flask) -> Callable[[str], Client]:
     return lambda token: Client(app, {"Authorization": f"Bearer {token}"})
 
 
-@pytest.fixture
-def worker_settings(
-    database_url: str, broker: Broker, issuer: Issuer, simulators: Simulators
-) -> Callable[..., NotifySettings]:
+def settings_for(
+    database_url: str, amqp_url: str, issuer: Issuer, credentials: Credentials, **changes: Any
+) -> NotifySettings:
     """Settings of a worker that knows the simulators; retries come fast."""
-    credentials = simulators.credentials
     defaults: dict[str, Any] = {
         "database_url": database_url,
-        "amqp_url": broker.url("notify"),
+        "amqp_url": amqp_url,
         "issuer": issuer.issuer,
         "jwks_url": issuer.jwks_url,
         "fcm_service_account_file": credentials.service_account_file,
@@ -189,7 +193,15 @@ def worker_settings(
         "send_lease_s": 4,
         "retry_base_s": 0.5,
     }
-    return lambda **changes: NotifySettings(**{**defaults, **changes})
+    return NotifySettings(**{**defaults, **changes})
+
+
+@pytest.fixture
+def worker_settings(
+    database_url: str, broker: Broker, issuer: Issuer, simulators: Simulators
+) -> Callable[..., NotifySettings]:
+    """For a worker of the test's own."""
+    return partial(settings_for, database_url, broker.url("notify"), issuer, simulators.credentials)
 
 
 @contextmanager
@@ -232,15 +244,27 @@ def wait_for_queues(settings: NotifySettings) -> None:
     eventually(exist, timeout_s=30, what="the worker's queues")
 
 
-@pytest.fixture
-def running_worker(worker_settings: Callable[..., NotifySettings]) -> Iterator[NotifySettings]:
-    settings = worker_settings()
+@pytest.fixture(scope="session")
+def live_broker(rabbitmq: RabbitMQ) -> Iterator[Broker]:
+    made = Broker(rabbitmq)
+    yield made
+    made.remove()
+
+
+@pytest.fixture(scope="session")
+def running_worker(
+    databases: Databases, live_broker: Broker, issuer: Issuer, running_simulators: Simulators
+) -> Iterator[NotifySettings]:
+    """One worker for all tests that do not need one of their own."""
+    url = databases.fresh("notify")
+    settings = settings_for(url, live_broker.url("notify"), issuer, running_simulators.credentials)
     with running(settings):
         yield settings
+    databases.drop(url)
 
 
 @pytest.fixture
-def publish(broker: Broker) -> Iterator[Callable[..., UUID]]:
+def publish(live_broker: Broker) -> Iterator[Callable[..., UUID]]:
     """`publish(event)` sends it as its own source would, and gives its id; `event_id` repeats an earlier one."""
     publishers: dict[str, Publisher] = {}
 
@@ -249,7 +273,7 @@ def publish(broker: Broker) -> Iterator[Callable[..., UUID]]:
         envelope = Envelope.of(event, source=source)
         if event_id:
             envelope = envelope.model_copy(update={"id": event_id})
-        publisher = publishers.setdefault(source, Publisher(broker.url(source)))
+        publisher = publishers.setdefault(source, Publisher(live_broker.url(source)))
         publisher.publish([Message.of(envelope)])
         return envelope.id
 
@@ -259,9 +283,9 @@ def publish(broker: Broker) -> Iterator[Callable[..., UUID]]:
 
 
 @pytest.fixture
-def listen(broker: Broker) -> Iterator[Callable[[str], Callable[[], list[dict[str, Any]]]]]:
+def listen(live_broker: Broker) -> Iterator[Callable[[str], Callable[[], list[dict[str, Any]]]]]:
     """`listen("device.unregistered")` collects events of a type from now on; what it gives waits for the first."""
-    connection = pika.BlockingConnection(pika.URLParameters(broker.url()))
+    connection = pika.BlockingConnection(pika.URLParameters(live_broker.url()))
     channel = connection.channel()
 
     def start(event_type: str) -> Callable[[], list[dict[str, Any]]]:

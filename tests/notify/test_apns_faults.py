@@ -38,7 +38,7 @@ def test_an_outage_is_retried_until_it_is_over(
 ) -> None:
     for _ in range(5):
         as_alice.register("ios")
-    simulators.fault("apns", count=2, **fault)
+    simulators.fault("apns", count=1, **fault)
 
     deliveries = as_sender.finished(as_sender.send(alice))
 

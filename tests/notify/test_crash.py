@@ -59,7 +59,7 @@ def test_kill_9_in_the_middle_of_a_hundred_messages_loses_none(
     sent = [as_sender.send(alice, title=f"Number {number}") for number in range(MESSAGES)]
     for _ in range(3):
         so_far = len(simulators.messages(limit=1000))
-        eventually(lambda least=so_far + 20: len(simulators.messages(limit=1000)) >= least, what="some pushes")
+        arrive(simulators, so_far + 20)
         worker.send(signal.SIGKILL)
         worker.wait()
         worker = start_worker()
@@ -108,3 +108,7 @@ def test_an_outcome_in_hand_outlives_the_database(
     assert (delivery["state"], delivery["attempts"]) == ("sent", 1)
     assert len(simulators.messages(channel="fcm")) == 1
     assert json_of(as_alice.get(f"/messages/{message_id}"))["status"] == "finished"
+
+
+def arrive(simulators: Simulators, least: int) -> None:
+    eventually(lambda: len(simulators.messages(limit=1000)) >= least, what=f"{least} pushes")

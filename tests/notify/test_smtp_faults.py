@@ -38,7 +38,7 @@ def _alice_has_an_address(db: Database, alice: Person) -> None:
 def test_an_outage_is_retried_until_it_is_over(
     fault: dict[str, Any], as_sender: Client, alice: Person, simulators: Simulators, running_worker: NotifySettings
 ) -> None:
-    simulators.fault("smtp", count=2, **fault)
+    simulators.fault("smtp", count=1, **fault)
 
     (delivery,) = as_sender.finished(as_sender.send(alice, channels=["email"]))
 

@@ -88,6 +88,7 @@ class _Connection(HTTP20Connection):  # type: ignore[misc]
         super().__init__(host, port, secure=True)
         self._tls, self._timeout_s = tls, timeout_s
         self._open: ssl.SSLSocket | None = None
+        self._sock: BufferedSocket | None
 
     def connect(self) -> None:
         """Harmless when connected."""
