@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 
 from gateway.documents import Documents
 from gateway.table import PUBLIC, Route
-from shared import metrics
+from shared import metrics, trace
 from shared.app import answer_ready
+from shared.errors import MEDIA_TYPE, Problem
 
 if TYPE_CHECKING:
     from gateway.gate import Gate
@@ -22,6 +23,15 @@ def blueprint(gate: "Gate") -> Blueprint:
     """The pages of this gate."""
     bp = Blueprint("pages", __name__)
     documents = Documents(gate.routes_file, gate.settings.jwks_url)
+
+    @bp.before_request
+    def begin() -> None:
+        trace.request_id.set(request.headers["X-Request-Id"])
+
+    @bp.errorhandler(Problem)
+    def answer_problem(problem: Problem) -> Response:
+        body = problem.body(trace.request_id.get())
+        return Response(body, problem.status, headers=problem.headers, content_type=MEDIA_TYPE)
 
     @bp.get("/healthz")
     @bp.get("/livez")

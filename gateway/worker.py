@@ -5,14 +5,16 @@ import errno
 import os
 import signal
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 from gunicorn.workers.base import Worker
 
-from gateway.client import ClientConnection
-from gateway.gate import Gate
-from gateway.wsgi import Pages
+from gateway import configuration
+
+if TYPE_CHECKING:  # gunicorn's master imports this module: it must not load what a reload should load anew
+    from gateway.gate import Gate
+    from gateway.wsgi import Pages
 
 LINGER_S = 2.0  # an idle connection's last chance while the worker stops: a request may be on its way
 NOTIFY_S = 1.0
@@ -20,6 +22,11 @@ NOTIFY_S = 1.0
 
 class ProxyWorker(Worker):  # type: ignore[misc]
     """`gunicorn -k gateway.worker.ProxyWorker "gateway.app:create_app()"`."""
+
+    @classmethod
+    def check_config(cls, _cfg: Any, _log: Any) -> None:
+        """In the master, before any worker: a mistake in the settings or the route table ends it with status 2."""
+        configuration.check()
 
     def run(self) -> None:
         """Serve until told to stop; `create_app` has made the gate, and all of gunicorn's process model holds."""
@@ -38,6 +45,12 @@ class ProxyWorker(Worker):  # type: ignore[misc]
         self.stopped = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             self.loop.add_signal_handler(number, self._stop, number)
+        if not self.alive:  # told to stop while it was still loading
+            return
+        from gateway.client import ClientConnection
+        from gateway.wsgi import Pages
+
+        self.new_client = lambda: ClientConnection(self.gate)
         pages = Pages(app, self.cfg.threads)
         self.gate.open(self.loop, pages)
         self.notify()
@@ -76,7 +89,7 @@ class ProxyWorker(Worker):  # type: ignore[misc]
             self.loop.call_later(1, self.loop.add_reader, listener.fileno(), self._accept, listener)
             return False
         connection.setblocking(False)
-        task = self.loop.create_task(self.loop.connect_accepted_socket(lambda: ClientConnection(self.gate), connection))
+        task = self.loop.create_task(self.loop.connect_accepted_socket(self.new_client, connection))
         self.tasks.add(task)
         task.add_done_callback(self._accepted)
         return True
@@ -86,7 +99,7 @@ class ProxyWorker(Worker):  # type: ignore[misc]
         if not task.cancelled() and (error := task.exception()) is not None:
             self.log.debug("A connection ended as it began: %s", error)
 
-    async def _drain(self, pages: Pages) -> None:
+    async def _drain(self, pages: "Pages") -> None:
         """Take what waits at the door, stop listening, answer what is in flight."""
         for listener in self.sockets:
             self.loop.remove_reader(listener.fileno())

@@ -50,7 +50,7 @@ def test_a_service_that_stops_in_the_middle_breaks_the_answer_visibly(
             wire.send(f"GET {path} HTTP/1.1\r\n{H}\r\n")
             response = wire.begin()
             assert response.status == 200
-            with pytest.raises(Exception, match="IncompleteRead|reset|Connection"):
+            with pytest.raises(Exception, match=r"IncompleteRead|reset|Connection"):
                 response.read()
 
 

@@ -67,10 +67,14 @@ def test_the_service_learns_the_clients_address_from_the_gateway_alone(gateway: 
     assert fields["host"] != "gateway.example"
 
 
-def test_behind_trusted_proxies_only_what_they_added_is_believed(issuer, upstream: Upstream, folder) -> None:  # noqa: ANN001
+def test_behind_trusted_proxies_only_what_they_added_is_believed(issuer, upstream: Upstream, folder) -> None:
     gateway = GatewayProcess(issuer, upstream.url, folder, TRUSTED_HOPS="1").start()
     try:
-        claims = {"X-Forwarded-For": "6.6.6.6, 10.0.0.9", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "api.example"}
+        claims = {
+            "X-Forwarded-For": "6.6.6.6, 10.0.0.9",
+            "X-Forwarded-Proto": "https",
+            "X-Forwarded-Host": "api.example",
+        }
         fields = dict(map(tuple, gateway.ask("GET", "/open/x", headers=claims).json["fields"]))
         assert fields["x-forwarded-for"] == "10.0.0.9, 127.0.0.1"
         assert (fields["x-forwarded-proto"], fields["x-forwarded-host"]) == ("https", "api.example")
@@ -126,9 +130,7 @@ READ_BY_THE_GATEWAY = {
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=8))
-def test_any_other_field_passes_unchanged_or_not_at_all(
-    gateway: GatewayProcess, sent: list[tuple[str, str]]
-) -> None:
+def test_any_other_field_passes_unchanged_or_not_at_all(gateway: GatewayProcess, sent: list[tuple[str, str]]) -> None:
     sent = [(name, value) for name, value in sent if name.lower() not in READ_BY_THE_GATEWAY]
     head = "".join(f"{name}: {value}\r\n" for name, value in sent)
     with gateway.wire() as wire:

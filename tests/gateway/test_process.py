@@ -17,7 +17,7 @@ H = "Host: gateway.example\r\n"
 
 
 @pytest.fixture
-def two_workers(issuer: Issuer, upstream: Upstream, folder: Path):  # noqa: ANN201
+def two_workers(issuer: Issuer, upstream: Upstream, folder: Path):
     process = GatewayProcess(issuer, upstream.url, folder, WEB_WORKERS="2").start()
     yield process
     assert process.stop() == 0
@@ -80,6 +80,8 @@ class Load:
             except Exception as error:
                 self.lost.append(repr(error))
                 wire = None
+        if wire is not None:
+            wire.close()
 
 
 def test_a_reload_under_load_loses_no_request(two_workers: GatewayProcess) -> None:

@@ -46,7 +46,7 @@ def test_methods_query_and_body_arrive_as_they_were_sent(gateway: GatewayProcess
 
 def test_status_and_fields_of_an_answer_are_passed_on(gateway: GatewayProcess, upstream: Upstream) -> None:
     def answer_teapot(_request: Received, stream: Stream) -> None:
-        stream.answer(b"short", status="418 Whatever", fields="ETag: \"1\"\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n")
+        stream.answer(b"short", status="418 Whatever", fields='ETag: "1"\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n')
 
     answer = gateway.ask("GET", upstream.on("/open/teapot", answer_teapot))
     assert (answer.status, answer.body, answer.headers["ETag"]) == (418, b"short", '"1"')
@@ -92,9 +92,7 @@ def test_a_browser_is_answered_at_the_edge_if_its_origin_is_allowed(gateway: Gat
 
 def test_the_access_log_names_the_route_and_holds_no_secret(gateway: GatewayProcess, alice: Person) -> None:
     token = alice.token()
-    answer = gateway.ask(
-        "POST", "/data/v1/x?code=hunter2", body=b"123", headers={"Authorization": f"Bearer {token}"}
-    )
+    answer = gateway.ask("POST", "/data/v1/x?code=hunter2", body=b"123", headers={"Authorization": f"Bearer {token}"})
     request_id = answer.headers["X-Request-Id"]
     deadline = time.monotonic() + 5
     while not (lines := [line for line in gateway.lines() if line.get("request_id") == request_id]):

@@ -22,7 +22,7 @@ from tests.support.people import Person
 PATH = "/data/v1/documents"
 
 
-def ask(gateway: GatewayProcess, token: str, path: str = PATH):  # noqa: ANN201
+def ask(gateway: GatewayProcess, token: str, path: str = PATH):
     return gateway.ask("GET", path, headers={"Authorization": f"Bearer {token}"})
 
 
@@ -166,9 +166,7 @@ def test_scopes_are_asked_for_by_the_route(
         assert 'error="insufficient_scope", scope="a:read' in answer.headers["WWW-Authenticate"]
 
 
-def test_a_token_is_verified_once_and_refused_once_it_has_expired(
-    gateway: GatewayProcess, alice: Person
-) -> None:
+def test_a_token_is_verified_once_and_refused_once_it_has_expired(gateway: GatewayProcess, alice: Person) -> None:
     token = alice.token(exp=int(time.time()) - 1)  # within the leeway of five seconds
     time.sleep(1)  # the numbers are handed over twice a second
     before = gateway.metric("gateway_verified_tokens_total")

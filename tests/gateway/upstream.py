@@ -57,7 +57,7 @@ class Stream:
         fields = [(name, value.strip()) for name, _, value in (line.partition(":") for line in rest)]
         return Received(method, target, fields, raw, self)
 
-    def exactly(self, length: int):  # noqa: ANN201 - a generator
+    def exactly(self, length: int):
         while length:
             piece = self.file.read1(min(length, 1 << 18))
             if not piece:
@@ -65,7 +65,7 @@ class Stream:
             length -= len(piece)
             yield piece
 
-    def chunks(self):  # noqa: ANN201 - a generator
+    def chunks(self):
         while size := int(self.file.readline().split(b";")[0], 16):
             yield self.file.read(size)
             self.file.readline()
