@@ -67,22 +67,25 @@ def database_url(request: pytest.FixtureRequest, notify_database: str) -> str:
     return url
 
 
-@pytest.fixture
-def api_settings(database_url: str, issuer: Issuer) -> NotifySettings:
-    """The web process needs no broker and no provider."""
-    return NotifySettings(
-        database_url=database_url,
-        amqp_url="amqp://nobody:nothing@127.0.0.1:1/",
-        issuer=issuer.issuer,
-        jwks_url=issuer.jwks_url,
-    )
+@pytest.fixture(scope="session")
+def apps(issuer: Issuer) -> Iterator[Callable[[str], Flask]]:
+    """The web app on a database; the same one for the same URL. It needs no broker and no provider."""
+    made: dict[str, Flask] = {}
+
+    def app_on(url: str) -> Flask:
+        if url not in made:
+            settings: dict[str, Any] = {"amqp_url": "amqp://nobody:nothing@127.0.0.1:1/", "issuer": issuer.issuer}
+            made[url] = create_app(NotifySettings(database_url=url, jwks_url=issuer.jwks_url, **settings))
+        return made[url]
+
+    yield app_on
+    for app in made.values():
+        app.extensions["database"].close()
 
 
 @pytest.fixture
-def app(api_settings: NotifySettings) -> Iterator[Flask]:
-    made = create_app(api_settings)
-    yield made
-    made.extensions["database"].close()
+def app(apps: Callable[[str], Flask], database_url: str) -> Flask:
+    return apps(database_url)
 
 
 @pytest.fixture
