@@ -7,10 +7,8 @@ from flask import Response
 from services.auth import mails, models, pages, rows, store
 from services.auth.metrics import VERIFICATIONS
 from services.auth.parts import here
-from services.auth.registration import rehearse
+from services.auth.registration import confirm, rehearse
 from services.auth.sessions import open_session, session_answer
-from shared import outbox
-from shared.contracts import UserUpdated
 from shared.errors import FieldError, Forbidden, ValidationFailed
 from shared.postgres import Connection
 from shared.routing import Blueprint, public
@@ -82,12 +80,5 @@ def _consume(conn: Connection, body: models.Verification) -> UUID | None:
 def _confirm(conn: Connection, user_id: UUID) -> rows.User | None:
     user = store.update_email_confirmed(conn, user_id)
     if user is not None:
-        outbox.add(conn, confirmed(user))
+        confirm(conn, user)
     return user
-
-
-def confirmed(user: rows.User) -> UserUpdated:
-    """The event that tells of a confirmed address."""
-    return UserUpdated(
-        user_id=user.id, email=user.email, email_confirmed_at=user.email_confirmed_at, updated_at=user.updated_at
-    )

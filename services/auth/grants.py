@@ -1,6 +1,7 @@
 """The ways to a session at `POST /token`, one for each `grant_type`."""
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from services.auth.tokens import RefreshToken, decode_refresh_token
 from shared.errors import BadRequest, FieldError, TooManyRequests, ValidationFailed
 from shared.postgres import Connection
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # Codes and statuses are those of supabase/auth: clients act on them.
@@ -91,6 +93,8 @@ def _exchange(conn: Connection, token: RefreshToken) -> Verdict:
         store.update_refreshed(conn, session.id, issued=session.refresh_issued + 1, accepted=token.number)
     elif verdict is Verdict.REUSE:
         end_sessions(conn, session.user_id, "reuse_detected", only=session.id)
+        named = {"user_id": str(session.user_id), "session_id": str(session.id)}
+        log.warning("a refresh token was used twice: the session has ended", extra=named)
     return verdict
 
 

@@ -1,20 +1,45 @@
-"""What it takes to take somebody in, and the rehearsal of it that keeps addresses from being told apart by time."""
+"""What it takes to take somebody in, and what keeps a taken address from being told from a free one."""
 
+import time
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from services.auth import mails, rows, store
+from services.auth.parts import here
 from shared import outbox
-from shared.contracts import UserRegistered
+from shared.contracts import UserRegistered, UserUpdated
 from shared.ids import new_id
 from shared.postgres import Connection
+
+RETRY_S = 600
+
+
+def id_of_sign_up(email: str) -> UUID:
+    """The id that a sign-up with this address gives now: a UUIDv7, the same for ten minutes.
+
+    Whoever signs up again because the answer was lost is told the same id. And as the id does not depend on whether
+    the address is taken, nobody learns that from it.
+    """
+    started = int(time.time()) // RETRY_S * RETRY_S
+    mac = here.sealer.macs(f"{started}\n{email}".encode(), "id of a sign-up")[0]
+    value = (started * 1000 << 80) | int.from_bytes(mac[:10])
+    value = value & ~(0xF << 76) | (0x7 << 76)  # version 7
+    value = value & ~(0x3 << 62) | (0x2 << 62)  # variant of RFC 9562
+    return UUID(int=value)
 
 
 def register(conn: Connection, user: rows.User) -> None:
     """Tell the others of a new user."""
-    outbox.add(
-        conn,
-        UserRegistered(user_id=user.id, email=user.email, locale=mails.locale_of(user), created_at=user.created_at),
-    )
+    locale = mails.locale_of(user)
+    outbox.add(conn, UserRegistered(user_id=user.id, email=user.email, locale=locale, created_at=user.created_at))
+
+
+def confirm(conn: Connection, user: rows.User) -> None:
+    """Tell the others that the address is confirmed."""
+    confirmed_at = user.email_confirmed_at
+    event = UserUpdated(user_id=user.id, email=user.email, email_confirmed_at=confirmed_at, updated_at=user.updated_at)
+    outbox.add(conn, event)
 
 
 def rehearse(conn: Connection, password_hash: str, user_metadata: dict[str, Any]) -> None:
@@ -23,7 +48,28 @@ def rehearse(conn: Connection, password_hash: str, user_metadata: dict[str, Any]
     An answer that came without this work would come sooner, and tell that there was none to do.
     """
     with store.undone(conn):
-        user = store.insert_user(conn, f"{new_id()}@invalid", password_hash, user_metadata, is_confirmed=False)
+        user = store.insert_user(
+            conn, new_id(), f"{new_id()}@invalid", password_hash, user_metadata, is_confirmed=False
+        )
         if user is not None:
             register(conn, user)
             mails.ask_to_confirm(conn, user, None)
+
+
+def as_signed_up(email: str, user_metadata: dict[str, Any]) -> rows.User:
+    """The user that a sign-up answers with, whether it made one or not."""
+    now = datetime.now(UTC)
+    return rows.User(
+        id=id_of_sign_up(email),
+        email=email,
+        email_confirmed_at=None,
+        confirmation_sent_at=now,
+        password_hash=None,
+        role="authenticated",
+        user_metadata=user_metadata,
+        app_metadata=store.EMAIL_ONLY,
+        is_anonymous=False,
+        last_sign_in_at=None,
+        created_at=now,
+        updated_at=now,
+    )

@@ -18,18 +18,26 @@ EMAIL_ONLY = {"provider": "email", "providers": ["email"]}
 
 
 def insert_user(
-    conn: Connection, email: str, password_hash: str, user_metadata: dict[str, Any], *, is_confirmed: bool
+    conn: Connection,
+    user_id: UUID,
+    email: str,
+    password_hash: str,
+    user_metadata: dict[str, Any],
+    *,
+    is_confirmed: bool,
 ) -> User | None:
-    """The new user, or None if the address is taken, whatever its case."""
+    """The new user, or None if the address is taken, whatever its case. If the id is taken, another is made."""
     sql = f"""
         INSERT INTO users (id, email, password_hash, user_metadata, app_metadata, email_confirmed_at)
-        VALUES (%(id)s, %(email)s, %(password_hash)s, %(user_metadata)s, %(app_metadata)s,
+        VALUES (CASE WHEN EXISTS (SELECT 1 FROM users WHERE id = %(id)s) THEN %(other_id)s ELSE %(id)s END,
+                %(email)s, %(password_hash)s, %(user_metadata)s, %(app_metadata)s,
                 CASE WHEN %(is_confirmed)s THEN now() END)
-        ON CONFLICT (lower(email)) DO NOTHING
+        ON CONFLICT DO NOTHING
         RETURNING {COLUMNS}
     """
     params = {
-        "id": new_id(),
+        "id": user_id,
+        "other_id": new_id(),
         "email": email,
         "password_hash": password_hash,
         "user_metadata": user_metadata,
