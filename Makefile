@@ -33,7 +33,8 @@ clean: setup ## stop everything and remove .local/
 demo: setup ## start the platform and play a phone's whole journey through it
 	@$(PY) -m deploy.local.demo
 
-test: setup ## run the tests on private servers; SERVICE=auth for one component
+test: ## run the tests on private servers; SERVICE=auth for one component
+	@deploy/local/bootstrap $(if $(filter deploy e2e,$(or $(SERVICE),deploy)),prometheus)
 	@$(PY) -m pytest $(if $(SERVICE),tests/$(SERVICE),tests) $(ARGS)
 
 chaos: setup ## the long chaos runs: servers and workers killed in the middle of work
@@ -62,7 +63,8 @@ images: ## build the five images with Docker; BASE_IMAGE and TAG are settings
 	    docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) -f $$c/Dockerfile -t gatehouse/$$(basename $$c):$(TAG) . || exit 1; \
 	done
 
-k8s: setup ## render and check the Kubernetes manifests
+k8s: ## render and check the Kubernetes manifests
+	@deploy/local/bootstrap prometheus
 	@$(PY) -m pytest tests/deploy $(ARGS)
 
 dlq: setup ## list dead letters; ARGS="replay notify" or ARGS="drop notify EVENT_ID"
