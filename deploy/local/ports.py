@@ -6,7 +6,7 @@ import socket
 import psutil
 
 # Below Linux's range for outgoing connections, so that no client socket takes a port between the look and the bind.
-CANDIDATES = range(15_000, 32_000)
+CANDIDATES = range(15_000, 25_000)
 
 
 def free_ports(count: int) -> list[int]:
