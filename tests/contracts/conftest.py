@@ -3,7 +3,7 @@
 import base64
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
@@ -37,13 +37,21 @@ def settings_class(component: Component) -> type[Settings]:
 
 
 @pytest.fixture(scope="session")
-def app_of() -> Callable[[Component], Flask]:
+def app_of() -> Iterator[Callable[..., Flask]]:
+    """`app_of(component)`; an environment given in names is laid over the one above."""
+    made: list[Flask] = []
+
     @cache
-    def make(component: Component) -> Flask:
+    def make(component: Component, **environment: str) -> Flask:
         with pytest.MonkeyPatch.context() as patch:
-            for name, value in ENVIRONMENT.items():
+            for name, value in {**ENVIRONMENT, **environment}.items():
                 patch.setenv(name, value)
             app: Flask = importlib.import_module(f"{component.package}.app").create_app()
+        made.append(app)
         return app
 
-    return make
+    yield make
+    for app in made:
+        for part in app.extensions.values():
+            if hasattr(part, "close"):
+                part.close()
