@@ -7,6 +7,7 @@ with 1 if one of them returned no data. Needs the program `prometheus` (Debian's
 
 import argparse
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -46,6 +47,11 @@ class Answer:
     @property
     def has_data(self) -> bool:
         return bool(self.values)
+
+    @property
+    def has_numbers(self) -> bool:
+        """Also true numbers: a quantile of nothing is NaN, which a panel draws as a gap."""
+        return any(not math.isnan(value) for value in self.values)
 
 
 def queries(dashboard: Path = DASHBOARD) -> Iterator[Query]:
