@@ -21,13 +21,14 @@ class AccessLog:
     """Lines are collected by the event loop and handed over in batches by `flush`."""
 
     def __init__(self, descriptor: int | None = None) -> None:
-        self._descriptor = sys.stdout.fileno() if descriptor is None else descriptor
+        self._descriptor = descriptor
         self._lines: list[str] = []
         self._batches: queue.Queue[bytes | None] = queue.Queue(MOST_PENDING)
         self._thread = threading.Thread(target=self._write, name="access-log", daemon=True)
         self._second = 0
         self._clock = ""
-        self.dropped = 0
+        self.dropped = 0  # and not yet told in the log
+        self.lost = 0  # and not yet counted in the metrics
 
     def start(self) -> None:
         self._thread.start()
@@ -62,6 +63,7 @@ class AccessLog:
             self._batches.put_nowait("".join(lines).encode())
         except queue.Full:
             self.dropped += len(lines)
+            self.lost += len(lines)
 
     def stop(self) -> None:
         """Write what is left, waiting at most two seconds for a slow reader."""
@@ -73,11 +75,12 @@ class AccessLog:
         self._thread.join(timeout=1)
 
     def _write(self) -> None:
+        descriptor = sys.stdout.fileno() if self._descriptor is None else self._descriptor
         while (batch := self._batches.get()) is not None:
             view = memoryview(batch)
             while view:
                 try:
-                    view = view[os.write(self._descriptor, view) :]
+                    view = view[os.write(descriptor, view) :]
                 except BlockingIOError:
                     time.sleep(0.01)
                 except OSError:

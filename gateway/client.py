@@ -137,7 +137,7 @@ class ClientConnection(asyncio.Protocol):
         request.judge_head(self.gate.settings, self.head_bytes)
         if self.exchange is not None or self.queue:
             self.queue.append(request)
-        elif not self.is_lingering:
+        elif not self.is_lingering and not self.transport.is_closing():
             self.exchange = request.exchange = Exchange(self, request)
             self.exchange.start()
 

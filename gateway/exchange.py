@@ -304,5 +304,6 @@ class Exchange:
     def _finish(self) -> None:
         if not self.is_over:
             self.is_over = True
+            self.request.exchange = None  # a cycle would leave both to the garbage collector
             self.gate.record(self)
             self.client.exchange_over(self)

@@ -48,6 +48,7 @@ class Gate:
         self.tokens = Tokens(verifier, self.revoked, settings.token_cache_size)
         self.meters = Meters()
         self.access_log = AccessLog()
+        self.logs_requests = settings.log_level in ("DEBUG", "INFO")
         self.clients: set[ClientConnection] = set()
         self.is_stopping = False
         self.clock = 0.0  # the time until which no deadline set now has passed: read often, moved on by `_tick`
@@ -59,6 +60,8 @@ class Gate:
         """Begin on the worker's loop."""
         self.loop = loop
         self.clock = loop.time() + TICK_S
+        for upstream in self.upstreams.values():
+            upstream.loop = loop
         self.pages = pages
         self.access_log.start()
         self.later(self.tokens.keep_keys_fresh(self.settings.jwks_refresh_s))
@@ -99,7 +102,8 @@ class Gate:
         seconds = time.perf_counter() - exchange.started_at
         upstream_seconds = max(0.0, exchange.answered_at - exchange.sent_at) if exchange.answered_at else 0.0
         self.meters.record(exchange, seconds, upstream_seconds)
-        if exchange.route.upstream is not None or exchange.status >= 400:  # probes and scrapes would drown the rest
+        is_probe = exchange.route.upstream is None and exchange.status < 400  # those would drown the rest
+        if self.logs_requests and not is_probe:
             self.access_log.add(exchange, seconds, upstream_seconds)
 
     async def _tick(self) -> None:
@@ -133,6 +137,8 @@ class Gate:
         meters.CACHED_TOKENS.set(len(self.tokens))
         meters.VERIFIED_TOKENS.inc(self.tokens.verified)
         self.tokens.verified = 0
+        meters.DROPPED_LINES.inc(self.access_log.lost)
+        self.access_log.lost = 0
         meters.REVOKED_SESSIONS.set(len(self.revoked))
         meters.CAUGHT_UP.set(self.feed.is_caught_up)
         for name, upstream in self.upstreams.items():
@@ -141,7 +147,7 @@ class Gate:
             meters.UPSTREAM_CONNECTIONS.labels(name, "busy").set(upstream.open - idle)
             meters.UPSTREAM_CONNECTIONS.labels(name, "waiting").set(len(upstream.waiting))
 
-    async def close(self, linger_s: float, grace_s: float) -> None:
+    async def drain(self, linger_s: float, grace_s: float) -> None:
         """Answer what is in flight, then end; idle connections get `linger_s` for a request that is on its way."""
         self.is_stopping = True
         end = self.loop.time() + grace_s

@@ -90,8 +90,11 @@ class Tokens:
         """Fetch again long before the keys are stale, so that no request waits for it."""
         keys = self.verifier.keys
         while True:
+            before = keys.kids
             with contextlib.suppress(Unavailable):
                 await asyncio.to_thread(keys.refresh, force=True)
+            if not before <= keys.kids:  # what a withdrawn key has signed is good no longer
+                self._young, self._old = {}, {}
             await asyncio.sleep(min(every_s, max(1.0, keys.fresh_for_s - 5)))
 
 

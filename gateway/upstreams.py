@@ -33,6 +33,7 @@ class Upstream:
         self.idle: list[UpstreamConnection] = []
         self.waiting: deque[Exchange] = deque()
         self.open = 0
+        self.loop: asyncio.AbstractEventLoop
         self._tasks: set[asyncio.Task[None]] = set()
 
     def connect(self, exchange: "Exchange", *, fresh: bool = False) -> None:
@@ -52,7 +53,7 @@ class Upstream:
             connection = self.idle.pop()
             if connection.transport.is_closing():
                 continue
-            if not is_idempotent and asyncio.get_running_loop().time() - connection.idle_since > SAFE_IDLE_S:
+            if not is_idempotent and self.loop.time() - connection.idle_since > SAFE_IDLE_S:
                 self.idle.append(connection)
                 return None
             return connection
@@ -60,16 +61,18 @@ class Upstream:
 
     def _start_opening(self, exchange: "Exchange") -> None:
         self.open += 1
-        task = asyncio.get_running_loop().create_task(self._open(exchange))
+        task = self.loop.create_task(self._open(exchange))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _new_connection(self) -> UpstreamConnection:
+        return UpstreamConnection(self)
+
     async def _open(self, exchange: "Exchange") -> None:
-        loop = asyncio.get_running_loop()
         problem: Problem | None = None
         try:
             async with asyncio.timeout(exchange.route.connect_s):
-                _, connection = await loop.create_connection(lambda: UpstreamConnection(self), self.host, self.port)
+                _, connection = await self.loop.create_connection(self._new_connection, self.host, self.port)
         except TimeoutError:
             problem = GatewayTimeout(f"The {self.name} service could not be reached in time.")
         except OSError as error:
@@ -101,7 +104,7 @@ class Upstream:
                 connection.begin(exchange)
                 exchange.flush_request()
                 return
-        connection.idle_since = asyncio.get_running_loop().time()
+        connection.idle_since = self.loop.time()
         self.idle.append(connection)
 
     def forget(self, connection: UpstreamConnection) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import os
 import signal
 import socket
@@ -55,6 +56,8 @@ class ProxyWorker(Worker):  # type: ignore[misc]
         self.gate.open(self.loop, pages)
         self.notify()
         await self.gate.ready_to_accept()
+        gc.collect()
+        gc.freeze()  # what has been loaded stays: the collector need not look at it again and again
         for listener in self.sockets:
             listener.setblocking(False)
             self.loop.add_reader(listener.fileno(), self._accept, listener.sock)
@@ -109,7 +112,7 @@ class ProxyWorker(Worker):  # type: ignore[misc]
         await asyncio.sleep(0)
         heartbeat = self.loop.create_task(self._beat())
         quick = getattr(self, "is_quick", False)
-        await self.gate.close(0 if quick else LINGER_S, 0 if quick else self.cfg.graceful_timeout)
+        await self.gate.drain(0 if quick else LINGER_S, 0 if quick else self.cfg.graceful_timeout)
         heartbeat.cancel()
         pages.close()
 

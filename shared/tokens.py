@@ -94,6 +94,11 @@ class KeySet:
         return self._keys.get(kid) if time.monotonic() - self._fetched_at < self.max_age_s else None
 
     @property
+    def kids(self) -> frozenset[str]:
+        """The names of the keys that are here."""
+        return frozenset(self._keys)
+
+    @property
     def fresh_for_s(self) -> float:
         """How much longer `known` will find the keys; negative when it does not."""
         return self._fetched_at + self.max_age_s - time.monotonic()

@@ -18,6 +18,7 @@ from tests.gateway.process import GatewayProcess
 from tests.gateway.upstream import Upstream
 from tests.support.issuer import Issuer
 from tests.support.people import Person
+from tests.support.waiting import eventually
 
 PATH = "/data/v1/documents"
 
@@ -193,6 +194,10 @@ def test_keys_outlive_their_issuer_and_without_any_the_answer_is_503(
     issuer = Issuer()
     gateway = GatewayProcess(issuer, upstream.url, folder, JWKS_REFRESH_S="0.3").start()
     try:
+        token = issuer.token(new_id())
+        assert ask(gateway, token).status == 200
+        issuer.key, issuer.kid = ec.generate_private_key(ec.SECP256R1()), "another"
+        eventually(lambda: ask(gateway, token).status == 401, what="what a withdrawn key has signed is refused")
         assert ask(gateway, issuer.token(new_id())).status == 200
         issuer.close()
         time.sleep(1)
