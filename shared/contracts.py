@@ -96,7 +96,7 @@ class SessionRevoked(Event):
 
     session_id: UUID
     user_id: UUID
-    reason: Literal["logout", "reuse_detected", "password_changed", "ended_by_user", "ended_by_admin"]
+    reason: Literal["logout", "reuse_detected", "password_changed", "ended_by_user", "ended_by_admin", "expired"]
     revoked_at: datetime
 
 

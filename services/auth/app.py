@@ -19,7 +19,7 @@ def create_app(settings: AuthSettings | None = None) -> Flask:
         settings,
         title="Gatehouse auth",
         blueprints=[routes.bp, confirmation.bp, users.bp, sessions.bp, discovery.bp],
-        ready={"postgres": parts.db.check},
+        ready={"postgres": parts.db.check, "signing_key": parts.keys.check},
     )
     app.extensions["auth"] = parts
     app.extensions["verifier"].keys = OwnKeys(parts.keys)

@@ -9,10 +9,11 @@ from flask import request
 
 from services.auth import models, rows, store
 from services.auth.devices import device_of
+from services.auth.endings import end_sessions
 from services.auth.metrics import LOG_INS, REFRESHES
 from services.auth.parts import here
 from services.auth.rotation import Verdict, judge
-from services.auth.sessions import end_sessions, open_session, session_answer
+from services.auth.sessions import open_session, session_answer
 from services.auth.tokens import RefreshToken, decode_refresh_token
 from shared.errors import BadRequest, FieldError, TooManyRequests, ValidationFailed
 from shared.postgres import Connection

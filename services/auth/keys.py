@@ -48,6 +48,10 @@ class KeyRing:
             raise Unavailable("There is no key to sign with yet.")
         return self._signing
 
+    def check(self) -> None:
+        """Raise unless there is a key to sign with, and SECRET_KEYS opens it."""
+        self.signing_key()
+
     def public_keys(self) -> list[dict[str, Any]]:
         """The JWKs of every key that is, was or will be signing."""
         self._read_if_old()

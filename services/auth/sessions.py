@@ -1,18 +1,16 @@
 """Sessions: opened, listed by their owner, ended. The gateway and notify hear of every one that ends early."""
 
 from datetime import UTC, datetime
-from typing import Any
-from uuid import UUID
 
 from flask import request
 
 from services.auth import models, rows, store
 from services.auth.devices import device_of
-from services.auth.metrics import SESSIONS_ENDED
+from services.auth.endings import end_sessions
 from services.auth.parts import here
 from services.auth.tokens import encode_refresh_token, mint_access_token
 from shared import outbox
-from shared.contracts import SessionCreated, SessionRevoked
+from shared.contracts import SessionCreated
 from shared.errors import NotFound, Unauthorized
 from shared.postgres import Connection
 from shared.routing import Blueprint, caller, user
@@ -27,19 +25,6 @@ def open_session(conn: Connection, user: rows.User, method: str) -> rows.Session
     session = store.insert_session(conn, user.id, device_of(request), amr)
     outbox.add(conn, SessionCreated(session_id=session.id, user_id=user.id, created_at=session.created_at))
     return session
-
-
-def end_sessions(
-    conn: Connection, user_id: UUID, reason: Any, *, only: UUID | None = None, but: UUID | None = None
-) -> int:
-    """End `only` this session or all `but` one; how many there were."""
-    ended = store.end_sessions(conn, user_id, reason, only=only, but=but)
-    now = datetime.now(UTC)
-    events = [SessionRevoked(session_id=id, user_id=user_id, reason=reason, revoked_at=now) for id in ended]
-    if events:
-        outbox.add(conn, *events)
-        SESSIONS_ENDED.labels(reason).inc(len(events))
-    return len(events)
 
 
 def session_answer(user: rows.User, session: rows.Session) -> models.Session:

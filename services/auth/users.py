@@ -3,9 +3,10 @@
 from pydantic import SecretStr
 
 from services.auth import models, rows, store
+from services.auth.endings import end_sessions
 from services.auth.parts import here
 from services.auth.passwords import require_strong
-from services.auth.sessions import end_sessions, require_user
+from services.auth.sessions import require_user
 from shared.errors import UnprocessableContent
 from shared.postgres import Connection
 from shared.routing import Blueprint, caller, user

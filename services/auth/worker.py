@@ -2,6 +2,7 @@
 
 from services.auth import store
 from services.auth.config import AuthSettings
+from services.auth.endings import end_idle_sessions
 from services.auth.keys import RETIRING_S
 from shared.outbox import PostgresSource
 from shared.postgres import Database
@@ -25,14 +26,14 @@ def main(settings: AuthSettings) -> int:
 
 
 def clean_up(db: Database, settings: AuthSettings) -> int:
-    """Delete expired rows until none is left, a batch of each kind a transaction; how many there were."""
+    """End and delete what has expired until nothing is left, a batch of each kind a transaction; how many rows."""
     deleted = 0
     while True:
         with db.transaction() as conn:
             batches = [
                 store.delete_expired_one_time_tokens(conn, limit=BATCH),
                 store.delete_ended_sessions(conn, kept_s=ENDED_KEPT_S, limit=BATCH),
-                store.delete_idle_sessions(conn, idle_s=settings.session_idle_s, limit=BATCH),
+                end_idle_sessions(conn, idle_s=settings.session_idle_s, limit=BATCH),
                 store.delete_old_log_in_tries(conn, window_s=settings.log_in_window_s, limit=BATCH),
                 store.delete_retired_keys(conn, kept_s=int(RETIRING_S)),
             ]

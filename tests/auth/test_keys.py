@@ -52,6 +52,7 @@ def test_a_lost_secret_key_is_told_and_no_new_signing_key_is_made(make_service: 
     first.member("alice")
     second = make_service(database_url=first.parts.settings.database_url.get_secret_value())
     assert second.get("/.well-known/jwks.json").status == 500
+    assert second.app.test_client().get("/readyz").get_json()["detail"] == "Not ready: signing_key."
     assert len(first.rows("SELECT 1 FROM signing_keys")) == 1
 
 

@@ -163,5 +163,9 @@ def test_what_has_expired_is_deleted_in_batches_and_nothing_else(make_service: M
     service.person("late").log_in()
     assert clean_up(service.db, service.parts.settings) == 1203
     assert clean_up(service.db, service.parts.settings) == 0
+    reasons = [event.data["reason"] for event in service.events("session.revoked")]
+    assert reasons.count("expired") == 1200
+    service.rows("UPDATE sessions SET ended_at = now() - interval '8 days' WHERE end_reason = 'expired'")
+    assert clean_up(service.db, service.parts.settings) == 1200
     assert alice.get("/user").status == bob.get("/user").status == 200
     assert service.person("late").confirm().status == 200

@@ -9,8 +9,9 @@ from services.auth.store.one_time_tokens import (
 )
 from services.auth.store.savepoints import undone
 from services.auth.store.sessions import (
+    Ended,
     delete_ended_sessions,
-    delete_idle_sessions,
+    end_idle_sessions,
     end_sessions,
     get_session,
     insert_session,
@@ -41,15 +42,16 @@ from services.auth.store.users import (
 
 __all__ = [
     "EMAIL_ONLY",
+    "Ended",
     "consume_code",
     "consume_link",
     "count_log_in_try",
     "delete_ended_sessions",
     "delete_expired_one_time_tokens",
-    "delete_idle_sessions",
     "delete_log_in_tries",
     "delete_old_log_in_tries",
     "delete_retired_keys",
+    "end_idle_sessions",
     "end_sessions",
     "get_session",
     "get_user",

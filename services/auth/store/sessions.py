@@ -21,8 +21,11 @@ COLUMNS = """
 
 
 @dataclass(frozen=True)
-class Id:
+class Ended:
+    """A session that has just ended."""
+
     id: UUID
+    user_id: UUID
 
 
 def insert_session(conn: Connection, user_id: UUID, device: Device, amr: Sequence[Any]) -> Session:
@@ -81,16 +84,15 @@ def list_sessions(conn: Connection, user_id: UUID, *, before: UUID | None, limit
 
 def end_sessions(
     conn: Connection, user_id: UUID, reason: str, *, only: UUID | None = None, but: UUID | None = None
-) -> list[UUID]:
-    """End a user's living sessions, `only` one of them or all `but` one; the ids of those that ended now."""
+) -> list[Ended]:
+    """End a user's living sessions, `only` one of them or all `but` one; those that ended now."""
     sql = """
         UPDATE sessions SET ended_at = clock_timestamp(), end_reason = %(reason)s
         WHERE user_id = %(user_id)s AND ended_at IS NULL
           AND (%(only)s::uuid IS NULL OR id = %(only)s) AND (%(but)s::uuid IS NULL OR id <> %(but)s)
-        RETURNING id
+        RETURNING id, user_id
     """
-    rows = fetch_all(conn, Id, sql, {"user_id": user_id, "reason": reason, "only": only, "but": but})
-    return [row.id for row in rows]
+    return fetch_all(conn, Ended, sql, {"user_id": user_id, "reason": reason, "only": only, "but": but})
 
 
 def delete_ended_sessions(conn: Connection, *, kept_s: int, limit: int) -> int:
@@ -104,12 +106,13 @@ def delete_ended_sessions(conn: Connection, *, kept_s: int, limit: int) -> int:
     return execute(conn, sql, {"kept_s": kept_s, "limit": limit})
 
 
-def delete_idle_sessions(conn: Connection, *, idle_s: int, limit: int) -> int:
-    """Delete sessions that nobody refreshed for `idle_s`: their refresh tokens are refused already."""
+def end_idle_sessions(conn: Connection, *, idle_s: int, limit: int) -> list[Ended]:
+    """End sessions that nobody refreshed for `idle_s`; their refresh tokens are refused already."""
     sql = """
-        DELETE FROM sessions WHERE id IN (
+        UPDATE sessions SET ended_at = clock_timestamp(), end_reason = 'expired' WHERE id IN (
             SELECT id FROM sessions WHERE ended_at IS NULL AND refreshed_at < now() - make_interval(secs => %(idle_s)s)
             ORDER BY refreshed_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
         )
+        RETURNING id, user_id
     """
-    return execute(conn, sql, {"idle_s": idle_s, "limit": limit})
+    return fetch_all(conn, Ended, sql, {"idle_s": idle_s, "limit": limit})

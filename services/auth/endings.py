@@ -1,0 +1,36 @@
+"""The end of sessions, told to the others in the transaction that makes it true."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from services.auth import store
+from services.auth.metrics import SESSIONS_ENDED
+from shared import outbox
+from shared.contracts import SessionRevoked
+from shared.postgres import Connection
+
+
+def end_sessions(
+    conn: Connection, user_id: UUID, reason: Any, *, only: UUID | None = None, but: UUID | None = None
+) -> int:
+    """End `only` this session of a user, or all `but` one; how many there were."""
+    return _tell(conn, store.end_sessions(conn, user_id, reason, only=only, but=but), reason)
+
+
+def end_idle_sessions(conn: Connection, *, idle_s: int, limit: int) -> int:
+    """End sessions that nobody used for so long; how many there were."""
+    return _tell(conn, store.end_idle_sessions(conn, idle_s=idle_s, limit=limit), "expired")
+
+
+def _tell(conn: Connection, ended: Sequence[store.Ended], reason: Any) -> int:
+    now = datetime.now(UTC)
+    events = [
+        SessionRevoked(session_id=session.id, user_id=session.user_id, reason=reason, revoked_at=now)
+        for session in ended
+    ]
+    if events:
+        outbox.add(conn, *events)
+        SESSIONS_ENDED.labels(reason).inc(len(events))
+    return len(events)
