@@ -22,7 +22,8 @@ from shared.relay import Relay
 
 INBOX_KEPT = timedelta(days=14)  # longer than any event waits in a queue
 MAIL_BATCH = 20  # one session sends them one after the other
-CONNECTIONS = 8  # one for each loop, and one for the readiness check
+PLANNERS = 3  # consumer threads: most of an event is waiting for the disk
+CONNECTIONS = 12  # one for each loop, and some for readiness checks
 
 
 def run(settings: NotifySettings) -> int:
@@ -40,7 +41,7 @@ def loops(settings: NotifySettings, db: Database) -> dict[str, worker.Loop]:
     relay = Relay(PostgresSource(db), Publisher(amqp_url))
     return {
         "relay": partial(_relay_to_declared_queues, relay, consumer, senders),
-        "consumer": consumer.run,
+        **{f"consumer-{number}": consumer.run for number in range(PLANNERS)},
         **{f"sender-{sender.channel}": sender.run for sender in senders},
         "strays": worker.every(60, partial(sweeper.queue_strays, db)),
         "measure": worker.every(5, partial(sweeper.measure, db)),
