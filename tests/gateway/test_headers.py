@@ -10,6 +10,7 @@ from gateway import headers as rules
 from tests.gateway.process import GatewayProcess
 from tests.gateway.upstream import Received, Stream, Upstream
 from tests.support.people import Person
+from tests.support.waiting import eventually
 
 FORGED = [
     "X-User-Id",
@@ -78,6 +79,12 @@ def test_behind_trusted_proxies_only_what_they_added_is_believed(issuer, upstrea
         fields = dict(map(tuple, gateway.ask("GET", "/open/x", headers=claims).json["fields"]))
         assert fields["x-forwarded-for"] == "10.0.0.9, 127.0.0.1"
         assert (fields["x-forwarded-proto"], fields["x-forwarded-host"]) == ("https", "api.example")
+        gateway.ask("GET", "/open/x", headers={"X-Forwarded-For": '"},{"a":"b'})
+
+        def logged() -> list[str]:
+            return [line["client"] for line in gateway.lines() if line.get("route") == "/open/*"]
+
+        eventually(lambda: logged() == ["10.0.0.9", "unknown"], what="the log names the client")
     finally:
         gateway.stop()
 
