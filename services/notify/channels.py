@@ -1,5 +1,11 @@
 """The providers of this process, made from its settings."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from google.auth.exceptions import GoogleAuthError
+from jwt import PyJWTError
+
 from services.notify.config import NotifySettings
 from services.notify.providers import Mail, NotConfigured, Provider, Push
 from services.notify.providers.apns import Apns, ProviderToken
@@ -9,11 +15,21 @@ from services.notify.providers.mail import Relay, Smtp
 from services.notify.providers.transport import CurlTransport, Transport
 
 
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """End the process with the name of a setting whose file is there but is not what it should be."""
+    try:
+        yield
+    except (ValueError, KeyError, PyJWTError, GoogleAuthError) as error:
+        raise SystemExit(f"{name}: the file cannot be used ({type(error).__name__})") from error
+
+
 def fcm(settings: NotifySettings) -> Provider[Push]:
     if settings.fcm_service_account_file is None:
         return NotConfigured("FCM_SERVICE_ACCOUNT_FILE")
     timeout_s = settings.send_timeout_s
-    api = FcmApi(settings.fcm_service_account_file, settings.fcm_project_id, timeout_s=timeout_s)
+    with _reading("FCM_SERVICE_ACCOUNT_FILE"):
+        api = FcmApi(settings.fcm_service_account_file, settings.fcm_project_id, timeout_s=timeout_s)
     transport: Transport = CurlTransport(timeout_s=timeout_s)
     if settings.push_transport == "library":
         transport = PyfcmTransport(api, timeout_s=timeout_s)
@@ -23,7 +39,9 @@ def fcm(settings: NotifySettings) -> Provider[Push]:
 def apns(settings: NotifySettings) -> Provider[Push]:
     if not (settings.apns_key_file and settings.apns_key_id and settings.apns_team_id):
         return NotConfigured("APNS_KEY_FILE")
-    token = ProviderToken(settings.apns_key_file, settings.apns_key_id, settings.apns_team_id)
+    with _reading("APNS_KEY_FILE"):
+        token = ProviderToken(settings.apns_key_file, settings.apns_key_id, settings.apns_team_id)
+        token.header()
     transport: Transport = CurlTransport(timeout_s=settings.send_timeout_s, ca_file=settings.apns_ca_file)
     if settings.push_transport == "library":
         transport = HyperTransport(timeout_s=settings.send_timeout_s, ca_file=settings.apns_ca_file)

@@ -2,29 +2,31 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, FilePath, HttpUrl, PostgresDsn, SecretStr, TypeAdapter, model_validator
+from pydantic import Field, FilePath, SecretStr, model_validator
 
-from shared.settings import Settings
+from shared.settings import HttpAddress, PostgresUrl, Settings
 
 APPLE_PRODUCTION = "https://api.push.apple.com"
 APPLE_SANDBOX = "https://api.sandbox.push.apple.com"
 
 
 class NotifySettings(Settings):
-    database_url: SecretStr = Field(description="postgresql://role:password@host:port/database")
+    database_url: PostgresUrl = Field(description="postgresql://role:password@host:port/database")
 
     push_transport: Literal["curl", "library"] = Field(
         "curl", description="curl: pycurl over HTTP/2; library: the transports of pyfcm and apns2"
     )
     fcm_service_account_file: FilePath | None = Field(None, description="Google service account (JSON); none: no FCM")
     fcm_project_id: str | None = Field(None, description="Firebase project; else the service account's")
-    fcm_base_url: str = Field("https://fcm.googleapis.com/v1/projects", description="FCM up to the project's name")
+    fcm_base_url: HttpAddress = Field(
+        "https://fcm.googleapis.com/v1/projects", description="FCM up to the project"
+    )
     apns_key_file: FilePath | None = Field(None, description="Apple signing key (.p8); none: no APNs")
     apns_key_id: str | None = Field(None, description="ten characters that name the signing key")
     apns_team_id: str | None = Field(None, description="ten characters that name the Apple team")
     apns_topic: str | None = Field(None, description="bundle id for devices that registered without app_id")
-    apns_url: str = Field(APPLE_PRODUCTION, description="APNs for devices of the production environment")
-    apns_sandbox_url: str | None = Field(
+    apns_url: HttpAddress = Field(APPLE_PRODUCTION, description="APNs for devices of the production environment")
+    apns_sandbox_url: HttpAddress | None = Field(
         None, description="APNs for sandbox devices; else Apple's sandbox beside Apple's production, or APNS_URL"
     )
     apns_ca_file: FilePath | None = Field(None, description="CA bundle for APNs instead of the system's")
@@ -44,13 +46,6 @@ class NotifySettings(Settings):
     send_lease_s: float = Field(60, ge=1, le=3600, description="a sender's claim on a delivery, seconds")
     send_max_attempts: int = Field(8, ge=1, le=50, description="attempts before a delivery has failed")
     retry_base_s: float = Field(5, gt=0, le=300, description="wait before the second attempt; doubles, seconds")
-
-    def model_post_init(self, context: object) -> None:
-        super().model_post_init(context)
-        TypeAdapter(PostgresDsn).validate_python(self.database_url.get_secret_value())
-        for url in (self.fcm_base_url, self.apns_url, self.apns_sandbox_url):
-            if url is not None:
-                TypeAdapter(HttpUrl).validate_python(url)
 
     @model_validator(mode="after")
     def _whole_channels(self) -> Self:

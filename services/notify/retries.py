@@ -11,6 +11,7 @@ DELAYS_S = (1, 5, 30, 120, 600)  # the broker's delay queues; a longer wait take
 MAX_BACKOFF_S = 3600.0
 MAX_RETRY_AFTER_S = 24 * 3600.0
 JITTER = 0.1
+MAX_TEXT = 300
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ def judge(delivery: Claimed, result: Result, policy: Policy) -> dict[str, Any]:
         "attempt": delivery.attempt,
         "state": state,
         "outcome": result.outcome.value,
-        "reason": result.reason,
-        "provider_id": result.provider_id,
+        "reason": printable(result.reason),
+        "provider_id": printable(result.provider_id),
         "retry_s": retry_s,
     }
 
@@ -51,6 +52,11 @@ def wait_s(attempt: int, retry_after_s: float | None, policy: Policy) -> float:
     else:
         least = min(policy.base_s * 2 ** (attempt - 1), MAX_BACKOFF_S)
     return least * (1 + random.random() * JITTER)  # noqa: S311 — spreads load, keeps no secret
+
+
+def printable(text: str | None) -> str | None:
+    """What a provider said, fit to be stored and shown: no control characters, no half surrogates, not a whole page."""
+    return "".join(character for character in text if character.isprintable())[:MAX_TEXT] if text is not None else None
 
 
 def delay_for(remaining_s: float) -> int:

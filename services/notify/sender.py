@@ -167,16 +167,29 @@ class Sender(Generic[Item]):
             pause_s = min(pause_s * 2, 2.0)
 
     def _send(self, claimed: Sequence[Claimed]) -> list[Result]:
-        built: list[Item | Result] = []
-        for delivery in claimed:
-            built.append(retries.refuse_early(delivery, self._policy) or self._build(delivery))
+        built = [retries.refuse_early(delivery, self._policy) or self._made(delivery) for delivery in claimed]
         items = [item for item in built if not isinstance(item, Result)]
-        answers: Iterable[Result] = ()
+        answers: Sequence[Result] = ()
         if items:
             with SENDING.labels(self.channel).time():
-                answers = self._provider.send(items)
+                answers = self._answers(items)
         sent = iter(answers)
         return [item if isinstance(item, Result) else next(sent) for item in built]
+
+    def _made(self, delivery: Claimed) -> Item | Result:
+        """A row that breaks our code must not take the sender, and with it the rows beside it, down again and again."""
+        try:
+            return self._build(delivery)
+        except Exception as error:
+            log.exception("%s: a delivery cannot be built", self.queue)
+            return Result(Outcome.BAD_REQUEST, type(error).__name__)
+
+    def _answers(self, items: Sequence[Item]) -> Sequence[Result]:
+        try:
+            return self._provider.send(items)
+        except Exception as error:
+            log.exception("%s: the provider broke", self.queue)
+            return [Result(Outcome.AMBIGUOUS, type(error).__name__)] * len(items)
 
     def _store(
         self,

@@ -5,6 +5,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from pika.exceptions import AMQPError
+
 from services.notify import channels, content, events, sweeper
 from services.notify.config import NotifySettings
 from services.notify.providers import Mail, Outcome, Push, Result
@@ -91,6 +93,6 @@ def _relay_to_declared_queues(
             for sender in senders:
                 sender.declare()
             break
-        except Unavailable:
+        except (Unavailable, AMQPError, OSError):
             stop.wait(0.5)
     relay.run(stop)

@@ -45,7 +45,7 @@ class Answer:
     def retry_after_s(self) -> float | None:
         """Retry-After in either form (RFC 9110, section 10.2.3); None when absent or unreadable."""
         value = self.headers.get("retry-after", "").strip()
-        if value.isdecimal():
+        if value.isascii() and value.isdecimal():
             return float(value[:9])
         try:
             at = parsedate_to_datetime(value)
