@@ -76,7 +76,7 @@ class Publisher:
         self._connection: pika.SelectConnection | None = None
         self._channel: Channel | None = None
         self._open = threading.Event()
-        self._closing = False
+        self._stop = threading.Event()
         self._next_tag = 1
         self._batches: list[_Batch] = []
 
@@ -101,16 +101,18 @@ class Publisher:
 
     def close(self) -> None:
         """Close the connection and end the thread; a later `publish` opens it again."""
-        thread, self._closing = self._thread, True
+        with self._lock:
+            thread, self._thread = self._thread, None
+            self._stop.set()
         if thread is not None:
             self._in_thread(self._hang_up)
             thread.join(5)
-        self._thread, self._closing = None, False
 
     def _start(self) -> None:
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+                self._stop = threading.Event()  # each thread has its own: one that is slow to end cannot come back
+                self._thread = threading.Thread(target=self._run, args=(self._stop,), name="publisher", daemon=True)
                 self._thread.start()
 
     def _in_thread(self, callback: Callable[[], None]) -> bool:
@@ -123,8 +125,8 @@ class Publisher:
 
     # From here on: only in the publisher's own thread.
 
-    def _run(self) -> None:
-        while not self._closing:
+    def _run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
             connection = pika.SelectConnection(
                 self._parameters,
                 on_open_callback=lambda connection: connection.channel(on_open_callback=self._channel_opened),
@@ -133,13 +135,13 @@ class Publisher:
             )
             with self._lock:
                 self._connection = connection
-            if not self._closing:
+            if not stop.is_set():
                 connection.ioloop.start()
             with self._lock:
-                self._connection = None
+                if self._connection is connection:
+                    self._connection = None
             connection.ioloop.close()
-            if not self._closing:
-                threading.Event().wait(RECONNECT_S)
+            stop.wait(RECONNECT_S)
 
     def _channel_opened(self, channel: Channel) -> None:
         self._channel, self._next_tag = channel, 1
@@ -147,21 +149,23 @@ class Publisher:
         channel.confirm_delivery(self._confirmed, callback=lambda _: self._open.set())
 
     def _channel_lost(self, _channel: Channel, reason: BaseException) -> None:
-        if not self._closing:
+        if not self._stop.is_set():
             log.warning("the broker closed the channel: %s", reason)
         self._open.clear()
         if self._connection is not None and self._connection.is_open:
             self._connection.close()
 
     def _lost(self, connection: pika.SelectConnection, reason: BaseException) -> None:
+        connection.ioloop.stop()
+        if connection is not self._connection:
+            return  # the last word of one that was closed
         self._open.clear()
         self._channel = None
         batches, self._batches = self._batches, []
         for batch in batches:
             batch.fail(Unavailable("The connection to the message broker was lost."))
-        if not self._closing:
+        if not self._stop.is_set():
             log.warning("no connection to the broker: %s", type(reason).__name__)
-        connection.ioloop.stop()
 
     def _hang_up(self) -> None:
         connection = self._connection

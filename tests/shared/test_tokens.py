@@ -62,19 +62,9 @@ def test_a_token_of_the_issuer_tells_who_calls(issuer: Issuer, verifier: Verifie
 
 
 def test_a_services_token_has_no_session(issuer: Issuer, verifier: Verifier) -> None:
-    token = jwt.encode(
-        {
-            "iss": issuer.issuer,
-            "aud": "gatehouse",
-            "sub": str(new_id()),
-            "role": "service",
-            "iat": NOW,
-            "exp": NOW + 60,
-        },
-        issuer.key,
-        algorithm="ES256",
-        headers={"kid": issuer.kid},
-    )
+    claims = claims_of(issuer.service_token("messages:send"))
+    del claims["sid"]
+    token = jwt.encode(claims, issuer.key, "ES256", headers={"kid": issuer.kid})
     assert verifier.verify(token).session_id is None
 
 
