@@ -32,7 +32,8 @@ def change_user(body: models.UserChange) -> models.User:
         raise UnprocessableContent("The address of an account cannot be changed.", code="email_change_unavailable")
     password_hash = _hash_new(before, body.password) if body.password else None
     with here.db.transaction() as conn:
-        require_user(conn)  # it may have ended during the slow work above
+        store.lock_user(conn, before.id)  # two sessions that change the password at once take turns,
+        require_user(conn)  # and the one that was ended by the other changes nothing
         after = store.update_user(conn, before.id, password_hash=password_hash, user_metadata=body.data)
         if after is None:
             raise UnprocessableContent("The account is gone.", code="user_not_found")

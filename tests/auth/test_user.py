@@ -1,5 +1,6 @@
 """GET and PUT /user."""
 
+import threading
 import time
 from typing import Any
 
@@ -7,7 +8,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.auth.conftest import Make, Person, Reply, Service, claims_of
+from tests.auth.conftest import Make, Person, Reply, Service, at_once, claims_of
 
 
 def _change(person: Person, **members: Any) -> Reply:
@@ -78,6 +79,31 @@ def test_a_session_that_ends_while_the_password_is_hashed_changes_nothing(servic
     service.parts.passwords.hash = hash_while_it_ends  # type: ignore[method-assign]
     assert _change(alice, password="a new password").code == "session_not_found"
     assert alice.log_in().status == 200
+
+
+def test_of_two_sessions_that_change_the_password_at_once_one_wins_and_the_other_ends(
+    service: Service, alice: Person
+) -> None:
+    phones = [Person(service, alice.email) for _ in range(2)]
+    hash, together = service.parts.passwords.hash, threading.Barrier(2)
+
+    def hash_together(password: str) -> str:
+        made = hash(password)
+        together.wait(10)
+        return made
+
+    for turn in range(8):
+        for phone in phones:
+            phone.password = alice.password
+            assert phone.log_in().status == 200
+        service.parts.passwords.hash = hash_together  # type: ignore[method-assign]
+        replies = at_once(lambda n, turn=turn: _change(phones[n], password=f"password {turn}-{n}"), 2)  # type: ignore[misc]
+        service.parts.passwords.hash = hash  # type: ignore[method-assign]
+        assert sorted(reply.status for reply in replies) == [200, 401]
+        winner = [reply.status for reply in replies].index(200)
+        assert [phone.get("/user").status == 200 for phone in phones] == [n == winner for n in range(2)]
+        alice.password = f"password {turn}-{winner}"
+        assert alice.log_in().status == 200
 
 
 def test_no_token_no_user(service: Service) -> None:

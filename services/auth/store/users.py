@@ -7,7 +7,7 @@ from uuid import UUID
 
 from services.auth.rows import User
 from shared.ids import new_id
-from shared.postgres import Connection, fetch_one
+from shared.postgres import Connection, execute, fetch_one
 
 COLUMNS = """
     users.id, users.email, users.email_confirmed_at, users.confirmation_sent_at, users.password_hash, users.role,
@@ -55,6 +55,11 @@ def get_user_by_email(conn: Connection, email: str) -> User | None:
 def get_user(conn: Connection, user_id: UUID) -> User | None:
     sql = f"SELECT {COLUMNS} FROM users WHERE id = %(id)s"
     return fetch_one(conn, User, sql, {"id": user_id})
+
+
+def lock_user(conn: Connection, user_id: UUID) -> None:
+    """Take turns with every other change of this user until the transaction ends."""
+    execute(conn, "SELECT 1 FROM users WHERE id = %(id)s FOR UPDATE", {"id": user_id})
 
 
 def get_user_of_session(conn: Connection, user_id: UUID, session_id: UUID | None) -> User | None:
