@@ -1,6 +1,7 @@
 """The gunicorn worker that is the gateway's data path: uvloop, llhttp on both sides, Flask for its own pages."""
 
 import asyncio
+import contextlib
 import errno
 import gc
 import os
@@ -19,6 +20,8 @@ if TYPE_CHECKING:  # gunicorn's master imports this module: it must not load wha
 
 LINGER_S = 2.0  # an idle connection's last chance while the worker stops: a request may be on its way
 NOTIFY_S = 1.0
+# What the kernel holds back for a slow reader: little, so that a slow but steady one shows that it moves.
+UNSENT_BYTES = 131_072
 
 
 class ProxyWorker(Worker):  # type: ignore[misc]
@@ -60,6 +63,8 @@ class ProxyWorker(Worker):  # type: ignore[misc]
         gc.freeze()  # what has been loaded stays: the collector need not look at it again and again
         for listener in self.sockets:
             listener.setblocking(False)
+            with contextlib.suppress(OSError):  # not TCP; connections inherit it
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
             self.loop.add_reader(listener.fileno(), self._accept, listener.sock)
         self.log.info("Accepting connections (pid: %s)", self.pid)
         while not self.stopped.is_set():
