@@ -83,8 +83,11 @@ class Consumer:
             connection = pika.BlockingConnection(self._parameters)
         except AMQPError as error:
             raise Unavailable("The message broker does not answer.") from error
-        topology.declare(connection.channel(), self.service, self._handlers, self.delays_s)
-        connection.close()
+        try:
+            topology.declare(connection.channel(), self.service, self._handlers, self.delays_s)
+        finally:
+            if connection.is_open:
+                connection.close()
 
     def run(self, stop: threading.Event) -> None:
         """Consume until `stop`; connect again whenever the connection is lost."""
@@ -181,7 +184,7 @@ class Consumer:
             message_id=properties.message_id,
             headers={"x-attempt": attempt + 1},
         )
-        channel.basic_publish(topology.delay_exchange(delay_s), queue, body, again, mandatory=True)
+        channel.basic_publish(topology.delay(self.service, delay_s), queue, body, again, mandatory=True)
         return "retried"
 
     def _bury(
@@ -200,4 +203,4 @@ class Consumer:
                 "x-attempts": int((properties.headers or {}).get("x-attempt", 0)) + 1,
             },
         )
-        channel.basic_publish(topology.DEAD, queue, body, dead, mandatory=True)
+        channel.basic_publish(topology.dead_letters(self.service), queue, body, dead, mandatory=True)

@@ -4,7 +4,7 @@
     python -m shared.dlq replay SERVICE [EVENT_ID]
     python -m shared.dlq drop SERVICE EVENT_ID
 
-AMQP_URL must name a user who may read the `*.dead` queues and write to the default exchange.
+AMQP_URL must name a user who may read the `*.dead` queues and write to the `*.retry` exchanges.
 """
 
 import argparse
@@ -59,22 +59,22 @@ class DeadLetter:
 def take(channel: BlockingChannel, service: str) -> Iterator[DeadLetter]:
     """Every letter that is in the queue now; what is not acknowledged goes back when the channel closes."""
     try:
-        count = channel.queue_declare(topology.dead_queue(service), passive=True).method.message_count
+        count = channel.queue_declare(topology.dead_letters(service), passive=True).method.message_count
     except ChannelClosedByBroker:
         return
     for _ in range(count):
-        method, properties, body = channel.basic_get(topology.dead_queue(service))
+        method, properties, body = channel.basic_get(topology.dead_letters(service))
         if method is None:
             return
         yield DeadLetter(method.delivery_tag, method.routing_key, properties, body)
 
 
-def replay(channel: BlockingChannel, letter: DeadLetter) -> None:
+def replay(channel: BlockingChannel, service: str, letter: DeadLetter) -> None:
     """Send it to its queue as if for the first time; acknowledged only once the broker has the new one."""
     properties = pika.BasicProperties(
         delivery_mode=2, content_type=letter.properties.content_type, message_id=letter.properties.message_id
     )
-    channel.basic_publish("", letter.queue, letter.body, properties, mandatory=True)
+    channel.basic_publish(topology.retry(service), letter.queue, letter.body, properties, mandatory=True)
     channel.basic_ack(letter.tag)
 
 
@@ -105,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
             count += 1
             print(letter.summary())
             if options.verb == "replay":
-                replay(channel, letter)
+                replay(channel, service, letter)
             elif options.verb == "drop":
                 channel.basic_ack(letter.tag)
     connection.close()
