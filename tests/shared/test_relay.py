@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pika
 from prometheus_client import REGISTRY
 
-from shared import outbox, topology
-from shared.contracts import SessionRevoked
+from shared import outbox
+from shared.contracts import EXCHANGE, SessionRevoked
 from shared.ids import new_id
 from shared.outbox import PostgresSource
 from shared.postgres import Database
@@ -23,7 +23,7 @@ def lag_s() -> float:
 
 def test_what_the_broker_refuses_is_kept_and_its_age_grows_until_it_is_taken(broker: Broker, db: Database) -> None:
     connection = pika.BlockingConnection(pika.URLParameters(broker.url("admin")))
-    topology.declare_exchanges(connection.channel())
+    connection.channel().exchange_declare(EXCHANGE, "topic", durable=True)
     connection.close()
     revoked = SessionRevoked(session_id=new_id(), user_id=new_id(), reason="logout", revoked_at=datetime.now(UTC))
     with db.transaction() as conn:
