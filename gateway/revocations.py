@@ -112,8 +112,10 @@ class RevocationFeed:
         """Declare, bind, read: pika keeps the order, and a refusal closes the channel."""
         channel.add_on_close_callback(self._on_channel_closed)
         channel.exchange_declare(EXCHANGE, "topic", durable=True)
+        channel.exchange_declare(STREAM, "fanout", durable=True)  # for markers: nobody else may write to it
         channel.queue_declare(STREAM, durable=True, arguments=STREAM_ARGUMENTS)
         channel.queue_bind(STREAM, EXCHANGE, SessionRevoked.type)
+        channel.queue_bind(STREAM, STREAM)
         channel.basic_qos(prefetch_count=PREFETCH)
         offset = LOOK_BACK if self._next_offset is None else self._next_offset
         channel.basic_consume(
@@ -130,7 +132,7 @@ class RevocationFeed:
     def _put_marker(self, channel: Channel) -> None:
         self._marker = str(new_id())
         properties = pika.BasicProperties(type=MARKER, message_id=self._marker)
-        channel.basic_publish("", STREAM, b"", properties)
+        channel.basic_publish(STREAM, "", b"", properties)
 
     def _on_message(
         self, channel: Channel, method: Basic.Deliver, properties: pika.BasicProperties, body: bytes

@@ -4,8 +4,9 @@
     handler failed   ──▶ notify.delay.5s ──after 5 s──▶ notify.retry ──▶ notify.user.registered
     failed for good  ──▶ notify.dead     ──`make dlq`──▶ notify.retry ──▶ notify.user.registered
 
-`notify.delay.5s` and `notify.dead` are an exchange and its queue. All but `gatehouse.events` bears the service's name, so
-that a service needs no right on anything another one reads: not even on the default exchange, which reaches every queue.
+`notify.delay.5s` and `notify.dead` are an exchange and its queue. All but `gatehouse.events` bears the service's name,
+so that a service needs no right on anything another one reads: not even on the default exchange, which reaches every
+queue.
 Arguments of a queue cannot change once it exists: a new argument needs a new name.
 """
 

@@ -80,25 +80,17 @@ def definitions(passwords: Mapping[str, str]) -> dict[str, Any]:
 
 
 def permissions(component: str) -> dict[str, str]:
-    """Own queues are named after the component; the exchanges, `gatehouse.*`, belong to all.
+    """All that bears the component's name, and the exchange of events: who may write what there is a matter of topics.
 
-    `amq.default` is the exchange that delivers by queue name: a delayed message goes back to its queue through it.
+    Nobody may write to the default exchange, which reaches every queue by its name.
     """
-    if component == "gateway":
-        return {
-            "user": component,
-            "vhost": VHOST,
-            "configure": r"^(gateway\.|gatehouse\.events$)",
-            "write": r"^(gateway\.|amq\.default$)",
-            "read": r"^(gateway\.|gatehouse\.events$)",
-        }
-    own = rf"{component}\.|gatehouse\."
+    own_and_events = rf"^({component}\.|gatehouse\.events$)"
     return {
         "user": component,
         "vhost": VHOST,
-        "configure": f"^({own})",
-        "write": rf"^({own}|amq\.default$)",
-        "read": f"^({own})",
+        "configure": own_and_events,
+        "write": own_and_events if PUBLISHES[component] else rf"^{component}\.",
+        "read": own_and_events,
     }
 
 

@@ -224,7 +224,7 @@ class Sender(Generic[Item]):
         for delay_s, ids in by_delay.items():
             envelope = Envelope.of(QUEUED[self.channel](channel=self.channel, delivery_ids=ids))
             body = envelope.model_dump_json().encode()
-            yield Message(self.queue, body, str(envelope.id), exchange=topology.delay_exchange(delay_s))
+            yield Message(self.queue, body, str(envelope.id), exchange=topology.delay("notify", delay_s))
 
     def _count(self, claimed: Sequence[Claimed], results: Sequence[Result]) -> None:
         now = time.time()

@@ -35,7 +35,7 @@ def open_channel(broker: Broker) -> Iterator[Open]:
         return channel
 
     admin = open_as(broker_permissions.ADMIN)
-    topology.declare_exchanges(admin)
+    admin.exchange_declare(EXCHANGE, "topic", durable=True)
     yield open_as
     for connection in connections:
         connection.close()
@@ -54,8 +54,8 @@ def test_a_service_declares_all_its_queues_and_publishes_its_events(open_channel
     for event_type, event in EVENTS.items():
         if event.source in (service, "any"):
             channel.basic_publish(EXCHANGE, event_type, b"{}")
-    channel.basic_publish(topology.delay_exchange(1), f"{service}.user.registered", b"{}", mandatory=True)
-    channel.basic_publish(topology.DEAD, f"{service}.user.registered", b"{}", mandatory=True)
+    for exchange in (topology.delay(service, 1), topology.dead_letters(service), topology.retry(service)):
+        channel.basic_publish(exchange, f"{service}.user.registered", b"{}", mandatory=True)
 
 
 @pytest.mark.parametrize("service", ["profile", "data", "notify", "gateway"])
@@ -78,6 +78,12 @@ def test_a_service_can_neither_read_nor_change_anothers_queues(open_channel: Ope
     assert_refused(open_channel("profile").queue_bind, queue, EXCHANGE, "profile.updated")
 
 
+@pytest.mark.parametrize("exchange", ["", "notify.retry", "notify.dead", "notify.delay.1s"])
+def test_a_service_can_put_nothing_into_anothers_queues(open_channel: Open, exchange: str) -> None:
+    topology.declare(open_channel("notify"), "notify", ["user.registered"])
+    assert_refused(open_channel("profile").basic_publish, exchange, "notify.user.registered", b"{}")
+
+
 def test_only_notify_hears_what_people_are_told(open_channel: Open) -> None:
     topology.declare(open_channel("notify"), "notify", ["message.requested"])
     channel = open_channel("profile")
@@ -91,8 +97,10 @@ def test_the_gateway_reads_revocations_and_marks_its_own_stream(open_channel: Op
     channel = open_channel("gateway")
     channel.exchange_declare(EXCHANGE, "topic", durable=True)
     channel.queue_declare("gateway.revocations", durable=True, arguments=STREAM)
+    channel.exchange_declare("gateway.revocations", "fanout", durable=True)
     channel.queue_bind("gateway.revocations", EXCHANGE, "session.revoked")
-    channel.basic_publish("", "gateway.revocations", b"marker", mandatory=True)
+    channel.queue_bind("gateway.revocations", "gateway.revocations")
+    channel.basic_publish("gateway.revocations", "", b"marker", mandatory=True)
     open_channel("auth").basic_publish(EXCHANGE, "session.revoked", b"revoked", mandatory=True)
     channel.basic_qos(prefetch_count=10)
     messages = channel.consume("gateway.revocations", arguments={"x-stream-offset": "first"}, inactivity_timeout=5)

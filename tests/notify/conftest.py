@@ -20,7 +20,6 @@ from deploy.local.simulators import Credentials, Ports, Simulators
 from services.notify import worker
 from services.notify.app import create_app
 from services.notify.config import NotifySettings
-from shared import topology
 from shared.contracts import EXCHANGE, Envelope, Event
 from shared.ids import new_id
 from shared.postgres import Database, execute
@@ -292,7 +291,7 @@ def listen(live_broker: Broker) -> Iterator[Callable[[str], Callable[[], list[di
     channel = connection.channel()
 
     def start(event_type: str) -> Callable[[], list[dict[str, Any]]]:
-        topology.declare_exchanges(channel)
+        channel.exchange_declare(EXCHANGE, "topic", durable=True)
         queue = channel.queue_declare("", exclusive=True).method.queue
         channel.queue_bind(queue, EXCHANGE, event_type)
         collected: list[dict[str, Any]] = []

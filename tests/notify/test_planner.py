@@ -107,7 +107,7 @@ def test_an_unreadable_message_in_a_sender_s_queue_is_set_aside(
     as_alice.register()
     with running(worker_settings()):
         connection = pika.BlockingConnection(pika.URLParameters(broker.url()))
-        connection.channel().basic_publish("", "notify.delivery.queued_fcm", b"not JSON")
+        connection.channel().basic_publish("notify.retry", "notify.delivery.queued_fcm", b"not JSON")
         (delivery,) = as_sender.finished(as_sender.send(alice))
         dead = eventually(lambda: connection.channel().basic_get("notify.dead")[2], what="a dead letter")
         connection.close()
