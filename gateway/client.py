@@ -81,10 +81,11 @@ class ClientConnection(asyncio.Protocol):
             self.data_received(rest)
 
     def _refuse_malformed(self, error: httptools.HttpParserError) -> None:
-        cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
-        if cause is not None and not isinstance(cause, Problem):
-            self.gate.report(cause)
-        self._refuse(cause if isinstance(cause, Problem) else malformed(f"The request is not HTTP/1.1: {error}."))
+        if isinstance(error, httptools.HttpParserCallbackError) and error.__context__ is not None:
+            self.gate.report(error.__context__)
+            self._refuse(Problem("Something went wrong here; it has been logged."))
+        else:
+            self._refuse(malformed(f"The request is not HTTP/1.1: {error}."))
 
     def _refuse(self, problem: Problem) -> None:
         """Refuse what is coming in, after everything before it has been answered, and read no more."""

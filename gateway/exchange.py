@@ -105,6 +105,8 @@ class Exchange:
         if route.upstream is None:
             self.gate.pages.take(self)
             return
+        if request.body_bytes > route.max_body_bytes:  # of what came before its turn
+            raise too_large(route)
         upstream = self.gate.upstreams[route.upstream]
         self.outbox = request_head(self, upstream.authority)
         if request.method in IDEMPOTENT:
@@ -163,7 +165,7 @@ class Exchange:
     def flush_request(self) -> None:
         """Write what there is for the upstream, in one piece, once there is a connection."""
         upstream = self.upstream
-        if upstream is None:
+        if upstream is None or upstream.transport.is_closing():  # `upstream_lost` follows
             return
         client, request = self.client, self.request
         if self.outbox:
@@ -202,7 +204,8 @@ class Exchange:
         if self.inbox:
             data = self.inbox[0] if len(self.inbox) == 1 else b"".join(self.inbox)
             self.inbox = []
-            self.client.write(data)
+            if not self.client.transport.is_closing():
+                self.client.write(data)
         if self.has_head and not self.is_over:
             self.client.set_deadline(self.route.idle_s)
 
@@ -213,8 +216,11 @@ class Exchange:
             return
         if self.is_chunked_out:
             self.inbox.append(b"0\r\n\r\n")
-        self.client.write(b"".join(self.inbox))
-        self._finish()
+        if self.client.transport.is_closing():
+            self.client_left()
+        else:
+            self.client.write(b"".join(self.inbox))
+            self._finish()
 
     # Other ends.
 
@@ -252,13 +258,14 @@ class Exchange:
         """The upstream's connection ended before its response did.
 
         A kept-alive connection may have been closed by the upstream just as it was used. If nothing of a response came
-        and the request may be made twice, it is made once more on a new connection.
+        and the request may be made twice, or nothing of it was sent, it is made once more on a new connection.
         """
         self.upstream = None
         if self.is_over:
             return
-        if connection.is_reused and not connection.has_answered and self.replay is not None:
-            self.outbox = [*self.replay, *self.outbox]
+        may_repeat = self.replay is not None or not self.sent_at
+        if connection.is_reused and not connection.has_answered and may_repeat:
+            self.outbox = [*(self.replay or ()), *self.outbox]
             self.replay = None
             self.sent_at = 0.0
             self.client.set_deadline(self.route.connect_s + 1)

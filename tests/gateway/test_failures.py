@@ -1,5 +1,7 @@
 """Services that are slow, dead, rude or gone: who is told what, and what is never done twice."""
 
+import socket
+import struct
 import threading
 import time
 
@@ -174,6 +176,33 @@ def test_a_client_that_leaves_takes_its_request_along(gateway: GatewayProcess, u
         wire.send(f"GET {path} HTTP/1.1\r\n{H}\r\n")
         assert arrived.wait(5)
     assert gone.wait(5)
+
+
+def test_clients_that_vanish_at_any_moment_disturb_nobody(gateway: GatewayProcess, upstream: Upstream) -> None:
+    """Resets instead of goodbyes; the gateway's log must hold no error afterwards (see conftest)."""
+
+    def answer_in_pieces(request: Received, stream: Stream) -> None:
+        request.read_body()
+        stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n")
+        for _ in range(3):
+            stream.send(b"x" * 100_000)
+
+    path = upstream.on("/open/vanish", answer_in_pieces)
+    for number in range(60):
+        wire = gateway.wire()
+        wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        wire.send(f"POST {path} HTTP/1.1\r\n{H}Content-Length: 5\r\n\r\nabcde"[: 60 + number])
+        time.sleep(0.0005 * (number % 12))
+        wire.close()
+    assert gateway.ask("GET", "/open/after").json["target"] == "/open/after"
+
+
+def test_a_pipelined_body_beyond_the_limit_is_413_too(gateway: GatewayProcess) -> None:
+    with gateway.wire() as wire:
+        chunked = f"POST /small/x HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n7d0\r\n{'x' * 2000}\r\n0\r\n\r\n"
+        wire.send(f"GET /open/x HTTP/1.1\r\n{H}\r\n{chunked}")
+        assert wire.read().status == 200
+        assert wire.read().code == "payload_too_large"
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
