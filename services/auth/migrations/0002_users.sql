@@ -3,7 +3,6 @@ CREATE TABLE users (
     email text,
     email_confirmed_at timestamptz,
     confirmation_sent_at timestamptz,
-    sign_up_tried_at timestamptz,
     password_hash text,
     role text NOT NULL DEFAULT 'authenticated',
     user_metadata jsonb NOT NULL DEFAULT '{}',

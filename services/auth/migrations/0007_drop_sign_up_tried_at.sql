@@ -1,1 +1,0 @@
-ALTER TABLE users DROP COLUMN sign_up_tried_at;
