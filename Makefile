@@ -35,7 +35,7 @@ demo: setup ## start the platform and play a phone's whole journey through it
 
 test: ## run the tests on private servers; SERVICE=auth for one component
 	@deploy/local/bootstrap $(if $(filter deploy e2e,$(or $(SERVICE),deploy)),prometheus)
-	@$(PY) -m pytest $(if $(SERVICE),tests/$(SERVICE),tests) $(ARGS)
+	@$(PY) -m pytest $(if $(SERVICE),tests/$(SERVICE),tests -n 2 --dist loadgroup) $(ARGS)
 
 chaos: setup ## the long chaos runs: servers and workers killed in the middle of work
 	@$(PY) -m pytest tests/chaos --signups 500 $(ARGS)

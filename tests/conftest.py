@@ -20,6 +20,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--signups", type=int, default=150, help="sign-ups in the chaos test")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two processes share the suite: a module stays in one, and so does all that needs the one whole platform."""
+    for item in items:
+        needs_platform = item.nodeid.startswith(("tests/e2e/", "tests/chaos/"))
+        group = "platform" if needs_platform else item.nodeid.split("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def pytest_report_header() -> str:
     return f"servers: {test_servers.kind()}"
 
