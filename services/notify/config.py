@@ -18,9 +18,7 @@ class NotifySettings(Settings):
     )
     fcm_service_account_file: FilePath | None = Field(None, description="Google service account (JSON); none: no FCM")
     fcm_project_id: str | None = Field(None, description="Firebase project; else the service account's")
-    fcm_base_url: HttpAddress = Field(
-        "https://fcm.googleapis.com/v1/projects", description="FCM up to the project"
-    )
+    fcm_base_url: HttpAddress = Field("https://fcm.googleapis.com/v1/projects", description="FCM up to the project")
     apns_key_file: FilePath | None = Field(None, description="Apple signing key (.p8); none: no APNs")
     apns_key_id: str | None = Field(None, description="ten characters that name the signing key")
     apns_team_id: str | None = Field(None, description="ten characters that name the Apple team")

@@ -5,8 +5,6 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
-import pytest
-
 from deploy.local.simulators import Simulators
 from services.notify.config import NotifySettings
 from shared.postgres import Database
@@ -19,60 +17,49 @@ def times(simulators: Simulators, **query: Any) -> list[float]:
     return sorted(datetime.fromisoformat(arrival["received_at"]).timestamp() for arrival in arrivals)
 
 
-@pytest.mark.parametrize("form", ["seconds", "date"])
-@pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_honoured_in_both_forms(
-    status: int,
-    form: str,
-    as_alice: Client,
-    as_sender: Client,
-    alice: Person,
-    simulators: Simulators,
-    running_worker: NotifySettings,
+    as_alice: Client, as_sender: Client, alice: Person, simulators: Simulators, running_worker: NotifySettings
 ) -> None:
-    as_alice.register()
     until = datetime.now(UTC) + timedelta(seconds=3)
-    asked = {"retry_after_s": 2} if form == "seconds" else {"retry_after": format_datetime(until, usegmt=True)}
-    simulators.fault("fcm", "status", status=status, count=1, **asked)
+    asked: list[dict[str, Any]] = [{"retry_after_s": 2}, {"retry_after": format_datetime(until, usegmt=True)}]
+    devices = [(as_alice.register(), status, form) for status in (429, 503) for form in asked]
+    for device, status, form in devices:
+        simulators.fault("fcm", "status", status=status, count=1, match=device["token"], **form)
 
-    (delivery,) = as_sender.finished(as_sender.send(alice))
+    deliveries = as_sender.finished(as_sender.send(alice))
 
-    assert (delivery["state"], delivery["attempts"]) == ("sent", 2)
-    first, second = times(simulators, channel="fcm")
-    assert second >= (first + 2 if form == "seconds" else int(until.timestamp()))
-    assert second < first + 8
+    assert [(delivery["state"], delivery["attempts"]) for delivery in deliveries] == [("sent", 2)] * 4
+    for device, _, form in devices:
+        first, second = times(simulators, channel="fcm", to=device["token"])
+        assert second >= (first + 2 if "retry_after_s" in form else int(until.timestamp()))
+        assert second < first + 8
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
+def test_an_outage_is_retried_until_it_is_over(
+    as_alice: Client, as_sender: Client, alice: Person, simulators: Simulators, running_worker: NotifySettings
+) -> None:
+    faults: list[dict[str, Any]] = [
         {"kind": "status", "status": 500},
         {"kind": "status", "status": 502},
         {"kind": "reset"},
         {"kind": "delay", "delay_s": 3},
         {"kind": "reset", "after_accept": True},
-    ],
-)
-def test_an_outage_is_retried_until_it_is_over(
-    fault: dict[str, Any],
-    as_alice: Client,
-    as_sender: Client,
-    alice: Person,
-    simulators: Simulators,
-    running_worker: NotifySettings,
-) -> None:
-    device = as_alice.register()
-    simulators.fault("fcm", count=1, **fault)
+    ]
+    devices = [(as_alice.register(), fault) for fault in faults]
+    for device, fault in devices:
+        simulators.fault("fcm", count=2, match=device["token"], **fault)
 
-    (delivery,) = as_sender.finished(as_sender.send(alice))
+    deliveries = {delivery["device_id"]: delivery for delivery in as_sender.finished(as_sender.send(alice))}
 
-    assert (delivery["state"], delivery["outcome"]) == ("sent", "accepted")
-    arrived = simulators.messages(channel="fcm", to=device["token"])
-    # An answer that was lost may mean a second arrival, but then under the same id and tag.
-    assert len({push["key"] for push in arrived}) == 1
-    assert {push["body"]["message"]["android"]["notification"]["tag"] for push in arrived} == {delivery["id"]}
-    if not fault.get("after_accept") and fault["kind"] != "delay":
-        assert len(arrived) == 1
+    for device, fault in devices:
+        delivery = deliveries[device["id"]]
+        assert (delivery["state"], delivery["outcome"]) == ("sent", "accepted"), fault
+        arrived = simulators.messages(channel="fcm", to=device["token"])
+        # An answer that was lost may mean a second arrival, but then under the same id and tag.
+        assert len({push["key"] for push in arrived}) == 1
+        assert {push["body"]["message"]["android"]["notification"]["tag"] for push in arrived} == {delivery["id"]}
+        if not fault.get("after_accept") and fault["kind"] != "delay":
+            assert len(arrived) == 1
 
 
 def test_attempts_are_bounded(
@@ -116,31 +103,29 @@ def test_an_unregistered_device_goes_and_auth_is_told(
     assert (event["user_id"], event["session_id"]) == (str(alice.user_id), str(alice.session_id))
 
 
-@pytest.mark.parametrize(
-    ("fault", "outcome"),
-    [
-        ({"status": 403}, "bad_request"),  # SENDER_ID_MISMATCH
-        ({"status": 400}, "bad_request"),
-        ({"status": 404, "reason": "NOT_FOUND"}, "credentials"),  # a wrong project, for all we know
-    ],
-)
 def test_only_unregistered_deletes_a_device(
-    fault: dict[str, Any],
-    outcome: str,
     as_alice: Client,
     as_sender: Client,
     alice: Person,
     simulators: Simulators,
     worker_settings: Callable[..., NotifySettings],
 ) -> None:
-    device = as_alice.register()
-    simulators.fault("fcm", "status", **fault)
+    faults: list[tuple[dict[str, Any], str]] = [
+        ({"status": 403}, "bad_request"),  # SENDER_ID_MISMATCH
+        ({"status": 400}, "bad_request"),
+        ({"status": 404, "reason": "NOT_FOUND"}, "credentials"),  # a wrong project, for all we know
+    ]
+    expected = {}
+    for fault, outcome in faults:
+        device = as_alice.register()
+        simulators.fault("fcm", "status", match=device["token"], **fault)
+        expected[device["id"]] = ("failed", outcome)
 
     with running(worker_settings(send_max_attempts=1)):
-        (delivery,) = as_sender.finished(as_sender.send(alice))
+        deliveries = as_sender.finished(as_sender.send(alice))
 
-    assert (delivery["state"], delivery["outcome"]) == ("failed", outcome)
-    assert [row["id"] for row in json_of(as_alice.get("/devices"))["items"]] == [device["id"]]
+    assert {row["device_id"]: (row["state"], row["outcome"]) for row in deliveries} == expected
+    assert {row["id"] for row in json_of(as_alice.get("/devices"))["items"]} == expected.keys()
 
 
 def test_a_refused_access_token_is_replaced_at_once(

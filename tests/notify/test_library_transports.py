@@ -1,70 +1,88 @@
 """PUSH_TRANSPORT=library: the packages' own transports give the same outcomes."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from deploy.local.simulators import Simulators
+from services.notify import channels
 from services.notify.config import NotifySettings
-from tests.notify.conftest import Client, json_of, running
+from services.notify.providers import Outcome, Push
+from shared.ids import new_id
+from tests.notify.conftest import Client, json_of, push_token, running, settings_for
+from tests.support.issuer import Issuer
 from tests.support.people import Person
 
+NOWHERE = "postgresql://a:b@127.0.0.1:1/c"
 PLATFORM = {"fcm": "android", "apns": "ios"}
 
 
-@pytest.mark.parametrize("channel", ["fcm", "apns"])
-@pytest.mark.parametrize(
-    ("fault", "state", "outcome"),
-    [
-        (None, "sent", "accepted"),
-        ({"kind": "status", "status": 429, "retry_after_s": 1, "count": 1}, "sent", "accepted"),
-        ({"kind": "status", "status": 500, "count": 1}, "sent", "accepted"),
-        ({"kind": "reset", "count": 1}, "sent", "accepted"),
-        ({"kind": "unregistered"}, "failed", "unregistered"),
-    ],
-)
-def test_the_same_outcome_as_by_curl(
-    channel: str,
-    fault: dict[str, Any] | None,
-    state: str,
-    outcome: str,
+def test_the_same_outcomes_as_by_curl(
     as_alice: Client,
     as_sender: Client,
     alice: Person,
     simulators: Simulators,
     worker_settings: Callable[..., NotifySettings],
 ) -> None:
-    as_alice.register(PLATFORM[channel])
-    if fault:
-        simulators.fault(channel, **fault)
+    sent, gone = ("sent", "accepted"), ("failed", "unregistered")
+    faults: list[tuple[dict[str, Any] | None, tuple[str, str]]] = [
+        (None, sent),
+        ({"kind": "status", "status": 429, "retry_after_s": 1, "count": 1}, sent),
+        ({"kind": "status", "status": 500, "count": 1}, sent),
+        ({"kind": "reset", "count": 1}, sent),
+        ({"kind": "unregistered"}, gone),
+    ]
+    expected, tokens = {}, {}
+    for channel, platform in PLATFORM.items():
+        for fault, end in faults:
+            device = as_alice.register(platform)
+            expected[device["id"]], tokens[device["id"]] = end, device["token"]
+            if fault:
+                simulators.fault(channel, match=device["token"], **fault)
 
     with running(worker_settings(push_transport="library")):
-        (delivery,) = as_sender.finished(as_sender.send(alice, data={"room": "7"}))
+        deliveries = as_sender.finished(as_sender.send(alice, data={"room": "7"}))
 
-    assert (delivery["state"], delivery["outcome"]) == (state, outcome)
-    assert (json_of(as_alice.get("/devices"))["items"] == []) == (outcome == "unregistered")
-    arrived = simulators.messages(channel=channel)
-    assert len(arrived) == (1 if state == "sent" else 0)
-    if channel == "apns" and arrived:
-        assert arrived[0]["headers"]["apns-id"] == delivery["id"]
+    assert {row["device_id"]: (row["state"], row["outcome"]) for row in deliveries} == expected
+    for delivery in deliveries:
+        arrived = simulators.messages(to=tokens[delivery["device_id"]])
+        assert len(arrived) == (1 if delivery["state"] == "sent" else 0)
+        if arrived and delivery["channel"] == "apns":
+            assert arrived[0]["headers"]["apns-id"] == delivery["id"]
+    kept = {row["id"] for row in json_of(as_alice.get("/devices"))["items"]}
+    assert kept == {device_id for device_id, end in expected.items() if end == sent}
 
 
+@pytest.mark.parametrize("transport", ["library", "curl"])
 @pytest.mark.parametrize(
-    "change", [{"fcm_base_url": "http://127.0.0.1:1/v1/projects"}, {"apns_url": "https://127.0.0.1:1"}]
+    ("channel", "change"),
+    [("fcm", {"fcm_base_url": "http://127.0.0.1:1/v1/projects"}), ("apns", {"apns_url": "https://127.0.0.1:1"})],
 )
 def test_a_server_that_is_not_there_has_got_nothing(
-    change: dict[str, Any],
-    as_alice: Client,
-    as_sender: Client,
-    alice: Person,
-    simulators: Simulators,
-    worker_settings: Callable[..., NotifySettings],
+    transport: str, channel: str, change: dict[str, Any], issuer: Issuer, simulators: Simulators
 ) -> None:
-    as_alice.register("android" if "fcm_base_url" in change else "ios")
+    settings = settings_for(NOWHERE, "amqp://a:b@127.0.0.1:1/", issuer, simulators.credentials, **change)
+    provider = getattr(channels, channel)(settings.model_copy(update={"push_transport": transport}))
 
-    for transport in ("library", "curl"):
-        with running(worker_settings(push_transport=transport, send_max_attempts=1, **change)):
-            (delivery,) = as_sender.finished(as_sender.send(alice))
+    (result,) = provider.send([a_push(PLATFORM[channel])])
 
-        assert (delivery["state"], delivery["outcome"]) == ("failed", "retry_after")
+    provider.close()
+    assert result.outcome is Outcome.RETRY_AFTER
+
+
+def a_push(platform: str) -> Push:
+    return Push(
+        delivery_id=new_id(),
+        message_id=new_id(),
+        token=push_token(platform),
+        app_id=None,
+        environment="production",
+        title="Hello",
+        body="A message",
+        data={},
+        is_urgent=True,
+        collapse_key=None,
+        expires_at=datetime.now(UTC) + timedelta(hours=1),
+    )

@@ -1,17 +1,19 @@
 """The mail relay unwell or strict: the right outcome, nothing lost, nothing repeated but under the same Message-ID."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from deploy.local.simulators import Simulators
-from services.notify import events
+from services.notify import channels, events
 from services.notify.config import NotifySettings
+from services.notify.providers import Mail, Result
 from shared.contracts import UserUpdated
+from shared.ids import new_id
 from shared.postgres import Database
-from tests.notify.conftest import Client, running
+from tests.notify.conftest import Client, settings_for
+from tests.support.issuer import Issuer
 from tests.support.people import Person
 
 
@@ -69,24 +71,21 @@ def test_a_mailbox_that_does_not_exist_is_not_tried_again(
     ],
 )
 def test_a_relay_that_cannot_be_used_is_named(
-    changes: dict[str, Any],
-    outcome: str,
-    reason: str,
-    as_sender: Client,
-    alice: Person,
-    worker_settings: Callable[..., NotifySettings],
+    changes: dict[str, Any], outcome: str, reason: str, issuer: Issuer, simulators: Simulators
 ) -> None:
-    with running(worker_settings(send_max_attempts=1, **changes)):
-        (delivery,) = as_sender.finished(as_sender.send(alice, channels=["email"]))
+    (result,) = send_one(issuer, simulators, **changes)
 
-    assert (delivery["state"], delivery["outcome"], delivery["reason"]) == ("failed", outcome, reason)
+    assert (result.outcome, result.reason) == (outcome, reason)
 
 
-def test_a_log_in_works(
-    as_sender: Client, alice: Person, simulators: Simulators, worker_settings: Callable[..., NotifySettings]
-) -> None:
-    with running(worker_settings(smtp_username="gatehouse", smtp_password="right")):
-        (delivery,) = as_sender.finished(as_sender.send(alice, channels=["email"]))
+def test_a_log_in_works(issuer: Issuer, simulators: Simulators) -> None:
+    (result,) = send_one(issuer, simulators, smtp_username="gatehouse", smtp_password="right")
 
-    assert delivery["state"] == "sent"
-    assert len(simulators.messages(channel="smtp")) == 1
+    assert result.outcome == "accepted"
+    assert len(simulators.messages(channel="smtp", to="bo@example.com")) == 1
+
+
+def send_one(issuer: Issuer, simulators: Simulators, **changes: Any) -> list[Result]:
+    nowhere = ("postgresql://a:b@127.0.0.1:1/c", "amqp://a:b@127.0.0.1:1/")
+    settings = settings_for(*nowhere, issuer, simulators.credentials, **changes)
+    return channels.email(settings).send([Mail(new_id(), "bo@example.com", "Hello", "Hello", "<p>Hello</p>")])
