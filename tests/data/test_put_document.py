@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
 
 import pytest
 from flask import Flask
@@ -240,15 +241,16 @@ def test_another_content_type_is_refused(as_alice, content_type):
     assert as_alice.send("PUT", note(), b'{"document": {}}', content_type=content_type).status_code == 415
 
 
+AN_ID = UUID("01900000-0000-7000-8000-000000000000")
 BAD_PATHS = [
-    (f"/data/v1/spaces/mine/collections/notes/documents/{new_id()}", "space_id"),
-    (f"/data/v1/spaces/me/collections/Notes/documents/{new_id()}", "collection"),
-    (f"/data/v1/spaces/me/collections/1notes/documents/{new_id()}", "collection"),
-    (f"/data/v1/spaces/me/collections/no-tes/documents/{new_id()}", "collection"),
-    (f"/data/v1/spaces/me/collections/notes%0A/documents/{new_id()}", "collection"),
-    (f"/data/v1/spaces/me/collections/{'n' * 64}/documents/{new_id()}", "collection"),
-    (f"/data/v1/spaces/me/collections/system/documents/{new_id()}", "collection"),
-    (f"/data/v1/spaces/me/collections/gatehouse_x/documents/{new_id()}", "collection"),
+    (f"/data/v1/spaces/mine/collections/notes/documents/{AN_ID}", "space_id"),
+    (f"/data/v1/spaces/me/collections/Notes/documents/{AN_ID}", "collection"),
+    (f"/data/v1/spaces/me/collections/1notes/documents/{AN_ID}", "collection"),
+    (f"/data/v1/spaces/me/collections/no-tes/documents/{AN_ID}", "collection"),
+    (f"/data/v1/spaces/me/collections/notes%0A/documents/{AN_ID}", "collection"),
+    (f"/data/v1/spaces/me/collections/{'n' * 64}/documents/{AN_ID}", "collection"),
+    (f"/data/v1/spaces/me/collections/system/documents/{AN_ID}", "collection"),
+    (f"/data/v1/spaces/me/collections/gatehouse_x/documents/{AN_ID}", "collection"),
     ("/data/v1/spaces/me/collections/notes/documents/5", "document_id"),
     ("/data/v1/spaces/me/collections/notes/documents/%FF%FE", "document_id"),
 ]
