@@ -75,7 +75,8 @@ def load(settings_class: type[S]) -> S:
     try:
         settings = settings_class(_secrets_dir=secrets_dir)
     except ValidationError as error:
-        wrong += [f"{_name(e['loc'])}: {e['msg']}" for e in error.errors(include_input=False, include_url=False)]
+        mistakes = error.errors(include_input=False, include_url=False)
+        wrong += [f"{_name(one['loc'])}: {one['msg'].removeprefix('Value error, ')}" for one in mistakes]
     except SettingsError as error:
         wrong.append(str(error))
     if not wrong:
