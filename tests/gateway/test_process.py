@@ -1,5 +1,6 @@
 """gunicorn's process model: graceful stop, reload without a lost request, several workers, wrong settings."""
 
+import signal
 import subprocess
 import sys
 import threading
@@ -8,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.process import REPOSITORY, GatewayProcess
+from tests.gateway.process import REPOSITORY, ROUTES, GatewayProcess
 from tests.gateway.upstream import Received, Stream, Upstream
 from tests.gateway.wire import Wire
 from tests.support.issuer import Issuer
+from tests.support.waiting import eventually
 
 H = "Host: gateway.example\r\n"
 
@@ -90,7 +92,7 @@ def test_a_reload_under_load_loses_no_request(two_workers: GatewayProcess) -> No
         assert two_workers.process is not None
         for _ in range(2):
             time.sleep(0.5)
-            two_workers.process.send_signal(1)
+            two_workers.process.send_signal(signal.SIGHUP)
         deadline = time.monotonic() + 10
         while before & {worker.pid for worker in two_workers.workers()} and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -98,6 +100,32 @@ def test_a_reload_under_load_loses_no_request(two_workers: GatewayProcess) -> No
     assert load.lost == []
     assert load.answered > 100
     assert not before & {worker.pid for worker in two_workers.workers()}
+
+
+def test_a_reload_takes_a_new_table_and_keeps_the_old_one_if_the_new_is_wrong(
+    issuer: Issuer, upstream: Upstream, folder: Path
+) -> None:
+    table = folder / "routes.yaml"
+    table.write_text(ROUTES.read_text())
+    gateway = GatewayProcess(issuer, upstream.url, folder, ROUTES_FILE=str(table)).start()
+
+    def reload(text: str) -> None:
+        before = {worker.pid for worker in gateway.workers()}
+        table.write_text(text)
+        assert gateway.process is not None
+        gateway.process.send_signal(signal.SIGHUP)
+        eventually(lambda: not before & {worker.pid for worker in gateway.workers()}, what="new workers")
+
+    try:
+        assert gateway.ask("GET", "/new/x").status == 404
+        reload(ROUTES.read_text() + "  - {prefix: /new, upstream: data, access: public}\n")
+        assert gateway.ask("GET", "/new/x").status == 200
+        reload(ROUTES.read_text() + "  - {prefix: /new, upstream: nowhere, access: public}\n")
+        assert gateway.ask("GET", "/open/x").status == 200
+        (line,) = [line for line in gateway.lines() if line["level"] == "ERROR"]
+        assert "upstream: 'nowhere' is not one of: auth, data, nobody" in line["message"]
+    finally:
+        assert gateway.stop() == 0
 
 
 def test_numbers_of_all_workers_add_up_and_outlive_a_worker(two_workers: GatewayProcess) -> None:
