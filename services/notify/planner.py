@@ -12,7 +12,7 @@ from shared.ids import new_id
 from shared.postgres import Connection
 
 PAGE = 500
-GROUP = 100  # deliveries in one message to a sender's queue
+GROUP = {"fcm": 100, "apns": 100, "email": 10}  # deliveries in one message to a sender's queue
 CHANNEL_OF = {"android": "fcm", "ios": "apns"}
 
 
@@ -42,7 +42,8 @@ def queue(conn: Connection, deliveries: Iterable[Queued]) -> None:
     for delivery in deliveries:
         by_channel[delivery.channel].append(delivery.id)
     for channel, ids in by_channel.items():
-        groups = [ids[start : start + GROUP] for start in range(0, len(ids), GROUP)]
+        size = GROUP[channel]
+        groups = [ids[start : start + size] for start in range(0, len(ids), size)]
         outbox.add(conn, *(QUEUED[channel](channel=channel, delivery_ids=group) for group in groups))
 
 

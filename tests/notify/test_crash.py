@@ -13,6 +13,7 @@ from deploy.local.postgres import Postgres
 from deploy.local.simulators import Simulators
 from services.notify.config import NotifySettings
 from tests.notify.conftest import Client, json_of, wait_for_queues
+from tests.support.broker import Broker
 from tests.support.people import Person
 from tests.support.process import Process
 from tests.support.waiting import eventually
@@ -79,6 +80,29 @@ def test_kill_9_in_the_middle_of_a_hundred_messages_loses_none(
     assert messages == set(sent)
     # At most what was on the wire at each of three deaths came twice, and then under its own id.
     assert len(by_apns) + len(by_fcm) - len(ids) <= 3 * 2 * 10
+
+
+def test_losing_the_broker_in_the_middle_loses_no_message(
+    as_alice: Client,
+    as_sender: Client,
+    alice: Person,
+    simulators: Simulators,
+    running_worker: NotifySettings,
+    live_broker: Broker,
+) -> None:
+    as_alice.register("android")
+    as_alice.register("ios")
+    simulators.fault("fcm", "delay", delay_s=0.1)
+    simulators.fault("apns", "delay", delay_s=0.1)
+    sent = [as_sender.send(alice, title=f"Number {number}") for number in range(30)]
+    arrive(simulators, 5)
+
+    live_broker.close_connections("notify")
+
+    deliveries = [delivery for message_id in sent for delivery in as_sender.finished(message_id, timeout_s=40)]
+    assert {(delivery["state"], delivery["attempts"]) for delivery in deliveries} == {("sent", 1)}
+    assert len(simulators.messages(limit=1000)) == 60
+    assert simulators.stats()["repeated"] == []
 
 
 def test_an_outcome_in_hand_outlives_the_database(
