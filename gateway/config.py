@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from shared.settings import Settings
+from shared.settings import HttpAddress, Settings
 
 ROUTES_FILE = Path(__file__).with_name("routes.yaml")
 
@@ -12,10 +12,10 @@ ROUTES_FILE = Path(__file__).with_name("routes.yaml")
 class GatewaySettings(Settings):
     """What the gateway reads besides `shared.settings.Settings`. Times are seconds, sizes are bytes."""
 
-    auth_url: str = Field(description="base URL of the auth service, http://host:port")
-    profile_url: str = Field(description="base URL of the profile service, http://host:port")
-    data_url: str = Field(description="base URL of the data service, http://host:port")
-    notify_url: str = Field(description="base URL of the notify service, http://host:port")
+    auth_url: HttpAddress = Field(description="base URL of the auth service, http://host:port")
+    profile_url: HttpAddress = Field(description="base URL of the profile service, http://host:port")
+    data_url: HttpAddress = Field(description="base URL of the data service, http://host:port")
+    notify_url: HttpAddress = Field(description="base URL of the notify service, http://host:port")
     routes_file: Path = Field(ROUTES_FILE, description="the route table")
 
     trusted_hops: int = Field(0, ge=0, le=8, description="proxies in front whose X-Forwarded-* are believed")

@@ -240,7 +240,7 @@ def answer_ready(ready: ReadyChecks) -> Response:
         try:
             check()
         except Exception as error:
-            log.warning("not ready: %s", name, exc_info=error)
+            log.warning("not ready: %s: %s", name, error)
             failed.append(name)
     if failed:
         problem = HTTPProblem(503, "Service Unavailable", f"Not ready: {', '.join(failed)}.", {"Retry-After": "2"})

@@ -81,7 +81,7 @@ class Consumer:
         """Create queues and bindings before anyone publishes: an event without a queue is lost. Raise Unavailable."""
         try:
             connection = pika.BlockingConnection(self._parameters)
-        except AMQPError as error:
+        except (AMQPError, OSError) as error:
             raise Unavailable("The message broker does not answer.") from error
         try:
             topology.declare(connection.channel(), self.service, self._handlers, self.delays_s)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.errors import Unavailable
 from shared.postgres import Connection, Database, execute, fetch_all
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,12 @@ def pending(database: Database, folder: Path) -> list[str]:
     with database.transaction() as conn:
         known = {row.name for row in _applied(conn)}
     return [migration.name for migration in read(folder) if migration.name not in known]
+
+
+def require_current(database: Database, folder: Path) -> None:
+    """Raise Unavailable while a migration is missing: as a readiness check it holds a rollout until `migrate` ran."""
+    if names := pending(database, folder):
+        raise Unavailable(f"Migrations are missing: {', '.join(names)}.")
 
 
 def _apply(conn: Connection, migration: Migration) -> bool:

@@ -82,6 +82,7 @@ class Database:
                 connect_timeout=CONNECT_TIMEOUT_S,
                 application_name=self._name,
                 cursor_factory=psycopg2.extras.RealDictCursor,
+                options="-c timezone=UTC",
                 keepalives_idle=15,
                 keepalives_interval=5,
                 keepalives_count=3,

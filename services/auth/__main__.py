@@ -3,16 +3,13 @@
 import argparse
 import os
 import sys
-from pathlib import Path
 
 from services.auth import keys, store, worker
-from services.auth.config import AuthSettings
+from services.auth.config import MIGRATIONS, AuthSettings
 from services.auth.parts import Parts
 from services.auth.tokens import mint_service_token
 from shared import logs, migrations
 from shared.settings import load
-
-MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,12 +1,15 @@
 """Wiring of the auth service's web process."""
 
+from functools import partial
+
 from flask import Flask
 
 import shared.app
 from services.auth import confirmation, discovery, routes, sessions, users
-from services.auth.config import AuthSettings
+from services.auth.config import MIGRATIONS, AuthSettings
 from services.auth.keys import OwnKeys
 from services.auth.parts import Parts
+from shared.migrations import require_current
 from shared.settings import load
 
 
@@ -19,7 +22,11 @@ def create_app(settings: AuthSettings | None = None) -> Flask:
         settings,
         title="Gatehouse auth",
         blueprints=[routes.bp, confirmation.bp, users.bp, sessions.bp, discovery.bp],
-        ready={"postgres": parts.db.check, "signing_key": parts.keys.check},
+        ready={
+            "postgres": parts.db.check,
+            "schema": partial(require_current, parts.db, MIGRATIONS),
+            "signing_key": parts.keys.check,
+        },
     )
     app.extensions["auth"] = parts
     app.extensions["verifier"].keys = OwnKeys(parts.keys)

@@ -1,17 +1,20 @@
 """Settings of the auth service, beside those of every component."""
 
 import base64
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import Field, HttpUrl, PostgresDsn, SecretStr, TypeAdapter, field_validator
+from pydantic import Field, HttpUrl, SecretStr, TypeAdapter, field_validator
 
-from shared.settings import Settings
+from shared.settings import PostgresUrl, Settings
+
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 FORBIDDEN_SCHEMES = frozenset({"", "javascript", "data", "vbscript", "file", "blob"})
 
 
 class AuthSettings(Settings):
-    database_url: SecretStr = Field(description="postgresql://role:password@host:port/database")
+    database_url: PostgresUrl = Field(description="postgresql://role:password@host:port/database")
     secret_keys: SecretStr = Field(
         description="base64 of 32 random bytes, or several separated by commas: the first one writes, all read"
     )
@@ -51,10 +54,6 @@ class AuthSettings(Settings):
             if urlsplit(url.strip()).scheme.lower() in FORBIDDEN_SCHEMES:
                 raise ValueError(f"{url.strip()} is not a place to lead people to")
         return value
-
-    def model_post_init(self, context: object) -> None:
-        super().model_post_init(context)
-        TypeAdapter(PostgresDsn).validate_python(self.database_url.get_secret_value())
 
     @property
     def redirect_places(self) -> frozenset[str]:

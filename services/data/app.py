@@ -1,9 +1,11 @@
 """Wiring of the data service's web process."""
 
+from functools import partial
+
 from flask import Flask
 
 import shared.app
-from services.data import routes, sync
+from services.data import routes, schema, sync
 from services.data.config import DataSettings
 from services.data.mongo import Database
 from shared.settings import load
@@ -18,7 +20,7 @@ def create_app(settings: DataSettings | None = None) -> Flask:
         settings,
         title="Gatehouse data",
         blueprints=[routes.bp, sync.bp],
-        ready={"mongo": db.check},
+        ready={"mongo": db.check, "schema": partial(schema.require_current, db)},
     )
     app.extensions["database"] = db
     return app

@@ -15,6 +15,7 @@ from bson import json_util
 from pymongo.errors import OperationFailure
 
 from services.data.mongo import Connection, Database
+from shared.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,12 @@ def pending(database: Database, folder: Path = FOLDER) -> list[str]:
     """The names of migrations that are not applied yet."""
     with database.connection() as conn:
         return [migration.name for migration in read(folder) if not _is_applied(conn, migration)]
+
+
+def require_current(database: Database, folder: Path = FOLDER) -> None:
+    """Raise Unavailable while a migration is missing: as a readiness check it holds a rollout until `migrate` ran."""
+    if names := pending(database, folder):
+        raise Unavailable(f"Migrations are missing: {', '.join(names)}.")
 
 
 def _is_applied(conn: Connection, migration: Migration) -> bool:

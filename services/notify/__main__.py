@@ -3,16 +3,13 @@
 import argparse
 import os
 import sys
-from pathlib import Path
 
 from services.notify import worker
-from services.notify.config import NotifySettings
+from services.notify.config import MIGRATIONS, NotifySettings
 from shared import logs
 from shared.migrations import migrate
 from shared.postgres import Database, wait_until_ready
 from shared.settings import load
-
-MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def main() -> int:

@@ -1,10 +1,13 @@
 """Settings of the notify service, beside those of every component. A channel without its settings sends nothing."""
 
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, FilePath, SecretStr, model_validator
 
 from shared.settings import HttpAddress, PostgresUrl, Settings
+
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 APPLE_PRODUCTION = "https://api.push.apple.com"
 APPLE_SANDBOX = "https://api.sandbox.push.apple.com"

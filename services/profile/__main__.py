@@ -3,16 +3,14 @@
 import argparse
 import os
 import sys
-from pathlib import Path
 
 from services.profile import worker
-from services.profile.config import ProfileSettings
+from services.profile.config import MIGRATIONS, ProfileSettings
 from shared import logs
 from shared.migrations import migrate
 from shared.postgres import Database, wait_until_ready
 from shared.settings import load
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 SERVE = ("gunicorn", "-c", "shared/gunicorn_conf.py", "services.profile.app:create_app()")
 
 

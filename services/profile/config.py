@@ -1,8 +1,12 @@
 """Settings of the profile service, beside those of every component."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from shared.settings import PostgresUrl, Settings
+
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class ProfileSettings(Settings):

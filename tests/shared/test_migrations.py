@@ -8,7 +8,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from shared.migrations import MigrationError, migrate, pending, read
+from shared.errors import Unavailable
+from shared.migrations import MigrationError, migrate, pending, read, require_current
 from shared.postgres import Database, execute, fetch_all
 
 
@@ -46,6 +47,15 @@ def test_a_new_file_is_applied_on_what_is_there(db: Database, folder: Path) -> N
     assert pending(db, folder) == ["0011_more.sql"]
     assert migrate(db, folder) == ["0011_more.sql"]
     assert steps(db) == ["1", "2", "10", "11"]
+
+
+def test_a_process_is_not_ready_before_its_schema_is_and_does_not_mind_a_newer_one(db: Database, folder: Path) -> None:
+    with pytest.raises(Unavailable, match=r"0001_steps\.sql, 0002_second\.sql, 0010_tenth\.sql"):
+        require_current(db, folder)
+    migrate(db, folder)
+    require_current(db, folder)
+    (folder / "0010_tenth.sql").unlink()  # yesterday's code does not know today's migration
+    require_current(db, folder)
 
 
 def test_processes_that_migrate_at_the_same_time_take_turns(make_db: Callable[..., Database], folder: Path) -> None:

@@ -34,14 +34,14 @@ class Issuer:
         return {"keys": [{**public, "kid": self.kid, "alg": "ES256", "use": "sig"}]}
 
     def token(
-        self, user_id: UUID, *, sid: UUID | None = None, headers: dict[str, Any] | None = None, **claims: Any
+        self, user_id: UUID, *, sid: UUID | str | None = "", headers: dict[str, Any] | None = None, **claims: Any
     ) -> str:
         now = int(time.time())
         payload: dict[str, Any] = {
             "iss": self.issuer,
             "aud": self.audience,
             "sub": str(user_id),
-            "sid": str(sid or new_id()),
+            "sid": str(sid or new_id()) if sid is not None else None,
             "role": "authenticated",
             "scope": "",
             "aal": "aal1",
@@ -56,7 +56,7 @@ class Issuer:
         return jwt.encode(payload, self.key, algorithm="ES256", headers={"kid": self.kid, **(headers or {})})
 
     def service_token(self, scope: str) -> str:
-        return self.token(new_id(), role="service", scope=scope)
+        return self.token(new_id(), sid=None, role="service", scope=scope)
 
     def close(self) -> None:
         self._server.shutdown()
