@@ -38,6 +38,7 @@ class ClientConnection(asyncio.Protocol):
         self.is_lingering = False
         self.is_read_paused = False
         self.is_write_paused = False
+        self.unread = inf  # bytes of answers the client had not taken when that was last looked at
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -70,8 +71,8 @@ class ClientConnection(asyncio.Protocol):
         exchange = self.exchange
         if exchange is not None:
             exchange.flush_request()
-            if self.queue:
-                self.pause_reading()
+        if self.queue:
+            self.pause_reading()
 
     def _after_refused_upgrade(self, rest: bytes) -> None:
         """llhttp stops after a request to upgrade; it was served as if it had not asked, and more may follow."""
@@ -136,7 +137,7 @@ class ClientConnection(asyncio.Protocol):
             if version not in ("1.0", "1.1"):
                 request.refuse(malformed("Only HTTP/1.1 and HTTP/1.0 are spoken here."))
         request.judge_head(self.gate.settings, self.head_bytes)
-        if self.exchange is not None or self.queue:
+        if self.exchange is not None or self.queue or self.is_write_paused:
             self.queue.append(request)
         elif not self.is_lingering and not self.transport.is_closing():
             self.exchange = request.exchange = Exchange(self, request)
@@ -164,6 +165,7 @@ class ClientConnection(asyncio.Protocol):
     def exchange_over(self, exchange: Exchange) -> None:
         """The exchange has been answered, or cannot be: go on with the next, or part."""
         self.exchange = None
+        self.unread = inf
         if self.transport.is_closing():
             self.queue.clear()
         elif exchange.closes:
@@ -172,10 +174,12 @@ class ClientConnection(asyncio.Protocol):
             self.set_deadline(self.gate.settings.keepalive_s)
             self.resume_reading()
         else:
+            self.set_deadline(self.gate.settings.keepalive_s)
             self.gate.loop.call_soon(self._advance)
 
     def _advance(self) -> None:
-        if self.exchange is None and self.queue and not self.transport.is_closing():
+        """Begin with the next request, but not before the client has taken most of the answers it has."""
+        if self.exchange is None and self.queue and not (self.is_write_paused or self.transport.is_closing()):
             request = self.queue.popleft()
             self.exchange = request.exchange = Exchange(self, request)
             if not self.queue:
@@ -210,10 +214,20 @@ class ClientConnection(asyncio.Protocol):
             self.exchange.deadline_passed()
         elif self.is_lingering:
             self.transport.abort()
+        elif unread := self.transport.get_write_buffer_size():
+            self._wait_for_reader(unread)
         elif self.incoming is not None:
             self._refuse(RequestTimeout("The request's head did not come in time."))
         else:
             self.transport.close()
+
+    def _wait_for_reader(self, unread: int) -> None:
+        """All is answered but not all is taken: the client may be slow, as long as it takes something."""
+        if unread < self.unread:
+            self.unread = unread
+            self.set_deadline(self.gate.settings.keepalive_s)
+        else:
+            self.transport.abort()
 
     def pause_reading(self) -> None:
         self.is_read_paused = True
@@ -231,7 +245,9 @@ class ClientConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.is_write_paused = False
-        if self.exchange is not None and self.exchange.upstream is not None:
+        if self.exchange is None:
+            self.gate.loop.call_soon(self._advance)
+        elif self.exchange.upstream is not None:
             self.exchange.upstream.transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -1,5 +1,6 @@
 """Bodies pass through in pieces: memory stays flat, the slower side sets the pace, nothing waits for the end."""
 
+import select
 import socket
 import threading
 import time
@@ -155,3 +156,41 @@ def test_a_reader_that_is_slow_but_steady_is_not_cut_off(gateway: GatewayProcess
             total += len(piece)
             time.sleep(0.03)
     assert total == size
+
+
+def test_a_client_that_asks_on_and_on_and_never_reads_is_not_answered_into_memory(
+    gateway: GatewayProcess, upstream: Upstream
+) -> None:
+    """Small answers: each is whole before the client's slowness shows, so only the next one can be held back."""
+    asked, size = 0, 200_000
+
+    def serve(_request: Received, stream: Stream) -> None:
+        nonlocal asked
+        asked += 1
+        stream.answer(b"x" * size)
+
+    path = upstream.on("/big/unread", serve)
+    before = gateway.resident_bytes()
+    with gateway.wire(20) as wire:
+        wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        wire.send(f"GET {path} HTTP/1.1\r\n{H}\r\n" * 400)
+        time.sleep(1)  # nobody reads: the service must not be asked for much
+        assert asked < 100
+        assert gateway.resident_bytes() - before < MOST_GROWTH
+        for _ in range(400):  # and who reads after all gets everything
+            assert len(wire.read().body) == size
+
+
+def test_an_answer_that_nobody_reads_is_not_kept_for_ever(gateway: GatewayProcess, upstream: Upstream) -> None:
+    """The connection is idle for the gateway, which keeps such for two seconds here, but its answer is still unsent."""
+
+    def serve(_request: Received, stream: Stream) -> None:
+        stream.answer(b"x" * 200_000)
+
+    path = upstream.on("/big/forgotten", serve)
+    with gateway.wire(20) as wire:
+        wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        wire.send(f"GET {path} HTTP/1.1\r\n{H}\r\n" * 100)
+        poll = select.poll()
+        poll.register(wire.socket, 0)  # only its end, not what there is to read
+        assert poll.poll(15_000), "the connection is still kept"
