@@ -52,10 +52,12 @@ fmt: setup ## format the code
 lock: ## resolve every requirements.txt again (hash-locked, one set of versions for the whole house)
 	@deploy/local/lock
 
-bench: setup ## gateway, events and log-ins measured; a table and bench-results/*.json
+bench: ## gateway, events and log-ins measured; a table and bench-results/*.json
+	@deploy/local/bootstrap haproxy nginx wrk
 	@$(PY) -m tests.load
 
-bench-gateway: setup ## only the gateway, against HAProxy and Flask + requests in the same run
+bench-gateway: ## only the gateway, against HAProxy and Flask + requests in the same run
+	@deploy/local/bootstrap haproxy nginx wrk
 	@$(PY) -m tests.load gateway
 
 images: ## build the five images with Docker; BASE_IMAGE and TAG are settings
