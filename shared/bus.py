@@ -61,6 +61,7 @@ class Consumer:
         self._parameters.heartbeat = 20
         self._parameters.socket_timeout = 5
         self._handlers: dict[str, tuple[type[Event], Handler]] = {}
+        self._is_declared = threading.Event()
 
     def on(self, event_class: type[E]) -> Callable[[Callable[[Any, E], None]], Callable[[Any, E], None]]:
         """Register the handler of an event; it gets the store's open transaction and the event."""
@@ -84,10 +85,19 @@ class Consumer:
         except (AMQPError, OSError) as error:
             raise Unavailable("The message broker does not answer.") from error
         try:
-            topology.declare(connection.channel(), self.service, self._handlers, self.delays_s)
+            self._declare(connection.channel())
         finally:
             if connection.is_open:
                 connection.close()
+
+    def check_declared(self) -> None:
+        """Raise Unavailable until the queues have been declared: only then is nothing lost that others publish."""
+        if not self._is_declared.is_set():
+            raise Unavailable("The queues are not declared yet.")
+
+    def _declare(self, channel: BlockingChannel) -> None:
+        topology.declare(channel, self.service, self._handlers, self.delays_s)
+        self._is_declared.set()
 
     def run(self, stop: threading.Event) -> None:
         """Consume until `stop`; connect again whenever the connection is lost."""
@@ -107,7 +117,7 @@ class Consumer:
         try:
             channel = connection.channel()
             channel.confirm_delivery()
-            topology.declare(channel, self.service, self._handlers, self.delays_s)
+            self._declare(channel)
             channel.basic_qos(prefetch_count=PREFETCH)
             for queue in self.queues:
                 channel.basic_consume(queue, lambda c, m, p, b, q=queue: self._receive(c, q, m, p, b, stop))

@@ -26,4 +26,5 @@ def run(settings: DataSettings) -> int:
         "consumer": consumer.run,
         "purge": worker.every(settings.purge_interval_s, lambda: purge(db, retention)),
     }
-    return worker.run("data-worker", settings, loops, {"mongo": db.check})
+    ready = {"mongo": db.check, "queues": consumer.check_declared}
+    return worker.run("data-worker", settings, loops, ready)

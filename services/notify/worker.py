@@ -31,14 +31,20 @@ CONNECTIONS = 12  # one for each loop, and some for readiness checks
 def run(settings: NotifySettings) -> int:
     """Run until told to stop; the exit status."""
     db = Database(settings.database_url.get_secret_value(), size=CONNECTIONS, application_name="notify-worker")
-    return worker.run("notify-worker", settings, loops(settings, db), {"postgres": db.check})
+    consumer = make_consumer(settings, db)
+    ready = {"postgres": db.check, "queues": consumer.check_declared}
+    return worker.run("notify-worker", settings, loops(settings, db, consumer), ready)
 
 
-def loops(settings: NotifySettings, db: Database) -> dict[str, worker.Loop]:
+def make_consumer(settings: NotifySettings, db: Database) -> Consumer:
+    consumer = Consumer("notify", settings.amqp_url.get_secret_value(), PostgresInbox(db))
+    events.subscribe(consumer)
+    return consumer
+
+
+def loops(settings: NotifySettings, db: Database, consumer: Consumer) -> dict[str, worker.Loop]:
     """What runs side by side in the worker."""
     amqp_url, inbox = settings.amqp_url.get_secret_value(), PostgresInbox(db)
-    consumer = Consumer("notify", amqp_url, inbox)
-    events.subscribe(consumer)
     senders = make_senders(settings, db)
     relay = Relay(PostgresSource(db), Publisher(amqp_url))
     return {

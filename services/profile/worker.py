@@ -28,4 +28,5 @@ def run(settings: ProfileSettings) -> int:
         "consumer": consumer.run,
         "inbox": worker.every(3600, lambda: inbox.forget(INBOX_KEPT)),
     }
-    return worker.run("profile-worker", settings, loops, {"postgres": db.check})
+    ready = {"postgres": db.check, "queues": consumer.check_declared}
+    return worker.run("profile-worker", settings, loops, ready)

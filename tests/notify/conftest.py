@@ -213,7 +213,7 @@ def running(settings: NotifySettings) -> Iterator[None]:
     db = Database(settings.database_url.get_secret_value(), size=worker.CONNECTIONS)
     threads = [
         threading.Thread(target=loop, args=(stop,), name=name, daemon=True)
-        for name, loop in worker.loops(settings, db).items()
+        for name, loop in worker.loops(settings, db, worker.make_consumer(settings, db)).items()
     ]
     for thread in threads:
         thread.start()

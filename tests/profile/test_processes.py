@@ -108,6 +108,16 @@ def test_a_change_reaches_the_broker_through_the_worker(
     app.extensions["database"].close()
 
 
+def test_a_worker_is_ready_only_when_its_queues_are_there(start: Start, environment: dict[str, str]) -> None:
+    """Else what others publish in the first moments of a new house would have no queue to wait in."""
+    (nobody,) = free_ports(1)
+    environment["AMQP_URL"] = f"amqp://guest:guest@127.0.0.1:{nobody}/"
+    start("worker")
+    eventually(lambda: answers(environment["WORKER_BIND"], "/livez"), what="the worker")
+    answer = requests.get(f"http://{environment['WORKER_BIND']}/readyz", timeout=5)
+    assert (answer.status_code, answer.text) == (503, "not ready: queues\n")
+
+
 def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(
     start: Start, environment: dict[str, str], broker: Broker
 ) -> None:

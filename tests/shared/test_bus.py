@@ -112,6 +112,28 @@ def test_an_event_of_a_transaction_that_rolls_back_never_leaves(consumer: Consum
     assert counts(db) == {str(kept.user_id): 1}
 
 
+def test_a_consumer_is_ready_once_what_others_publish_has_a_queue_to_wait_in(broker: Broker, db: Database) -> None:
+    consumer = Consumer("notify", broker.url("notify"), PostgresInbox(db), delays_s=(1,))
+    consumer.on(UserRegistered)(lambda conn, event: count_thing(conn, str(event.user_id)))
+
+    def is_ready() -> bool:
+        try:
+            consumer.check_declared()
+        except Unavailable:
+            return False
+        return True
+
+    assert not is_ready()
+    with running(consumer.run):
+        eventually(is_ready)
+    event, publisher = registered(), Publisher(broker.url("auth"))
+    publisher.publish([Message.of(Envelope.of(event))])
+    publisher.close()
+    with running(consumer.run):
+        eventually(lambda: counts(db) == {str(event.user_id): 1})
+    assert is_ready()
+
+
 def test_an_event_that_comes_three_times_has_one_effect(consumer: Consumer, broker: Broker, db: Database) -> None:
     envelope = Envelope.of(registered())
     last = Envelope.of(registered())
