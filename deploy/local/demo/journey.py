@@ -39,6 +39,7 @@ class Journey:
         self.register_devices()
         self.write_offline()
         self.pull_on_the_other_phone()
+        self.let_the_shop_send()
         self.receive_a_message()
         self.lose_a_refresh_token()
         self.log_out()
@@ -127,6 +128,12 @@ class Journey:
             newer = expect(self.iphone.call("GET", path), 200)
             rows = [(row["id"], row.get("deleted", False)) for row in newer["documents"]]
             check(rows == [(str(self.document_ids[2]), True)], "one tombstone and nothing else", rows)
+
+    def let_the_shop_send(self) -> None:
+        with self.console.step("the shop's own server gets a token that may send messages"):
+            self.console.say(
+                f"python -m services.auth token --scope messages:send → {len(self.operator.token)} characters"
+            )
 
     def receive_a_message(self) -> None:
         with self.console.step("the shop's own server sends her a message: both phones and the mail get it, once"):

@@ -35,7 +35,7 @@ class Operator:
         self._console, self._settings = console, settings
 
     @cached_property
-    def _token(self) -> str:
+    def token(self) -> str:
         """A short-lived token with the scope messages:send, made by auth's command."""
         command = [sys.executable, "-m", "deploy.local", "run", "auth", sys.executable, "-m", "services.auth", "token"]
         made = subprocess.run([*command, "--scope", "messages:send"], cwd=ROOT, capture_output=True, text=True)
@@ -53,7 +53,7 @@ class Operator:
     def quiet_call(
         self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None
     ) -> requests.Response:
-        sent = {"Authorization": f"Bearer {self._token}", **(headers or {})}
+        sent = {"Authorization": f"Bearer {self.token}", **(headers or {})}
         return requests.request(method, self._settings.url_of("gateway") + path, json=body, headers=sent, timeout=15)
 
     def all_arrived(self, channel: str, to: str) -> list[dict[str, Any]]:
