@@ -23,6 +23,7 @@ from deploy.local.settings import ROOT, Settings
 from deploy.local.start import Progress, Start, run_job
 from deploy.local.supervision import Supervisor, end_leftovers
 
+SHOWN_PORTS = 2  # of those that are taken
 OWN_MARK = ".gatehouse"  # a folder without this file is not ours to remove
 
 
@@ -204,7 +205,8 @@ class Stack:
         ]
         if taken:
             advice = f"Stop what holds it, or choose other ports: GATEHOUSE_PORT={self.settings.port + 1000} make up"
-            raise ServerError("\n".join([*taken, advice]))
+            more = [f"So are {len(taken) - SHOWN_PORTS} more: another copy seems to run."] * (len(taken) > SHOWN_PORTS)
+            raise ServerError("\n".join([*taken[:SHOWN_PORTS], *more, advice]))
 
     def _require_running(self) -> None:
         if self.supervisor.pid() is None:
