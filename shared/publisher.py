@@ -6,6 +6,7 @@ connection and a whole batch shares the wait.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -88,6 +89,7 @@ class Publisher:
         """Return when every message is confirmed. Raise Unavailable otherwise: each may or may not have arrived."""
         if not messages:
             return
+        deadline = time.monotonic() + timeout_s
         self._start()
         if not self._open.wait(timeout_s):
             raise Unavailable("The message broker does not answer.")
@@ -95,7 +97,7 @@ class Publisher:
         if not self._in_thread(lambda: self._send(batch, messages)):
             raise Unavailable("The connection to the message broker was lost.")
         try:
-            batch.done.result(timeout_s)
+            batch.done.result(max(deadline - time.monotonic(), 0))
         except FutureTimeout as error:
             raise Unavailable("The message broker did not confirm in time.") from error
 

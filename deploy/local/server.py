@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -27,7 +28,7 @@ class NotReady(Exception):
     """The probe failed: the server does not answer, or not yet."""
 
 
-class Server:
+class Server(ABC):
     """`prepare()`, then `start()`, `wait_until_ready()`, `stop()`; each may be repeated and does only what is missing.
 
     A supervisor may run the process instead: it takes `command()`, `env()` and `probe()`.
@@ -42,13 +43,13 @@ class Server:
         self.log = log or self.folder / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
 
+    @abstractmethod
     def prepare(self) -> None:
         """Make what the first start needs: folders, configuration, an empty database."""
-        raise NotImplementedError
 
+    @abstractmethod
     def program(self) -> list[str]:
         """The server's own command line; it stays in the foreground."""
-        raise NotImplementedError
 
     def wrapper(self) -> list[str]:
         """What goes before the program: programs that change the process and then become it."""
@@ -61,9 +62,9 @@ class Server:
     def env(self) -> dict[str, str]:
         return base_env(home=self.folder)
 
+    @abstractmethod
     def probe(self) -> None:
         """Raise NotReady unless a client could work with the server now."""
-        raise NotImplementedError
 
     def ports(self) -> list[int]:
         return [self.port]

@@ -2,10 +2,10 @@
 
 From the repository's root, in an environment of its own, because the house installs only one of them:
 
-    python3 -m venv /tmp/frameworks
-    /tmp/frameworks/bin/pip install -r services/profile/requirements.txt \
+    python3 -m venv .frameworks
+    .frameworks/bin/pip install -r services/profile/requirements.txt \
         flask-openapi==5.0.0 apiflask==3.1.2 spectree==3.0.0 openapi-spec-validator==0.9.0
-    /tmp/frameworks/bin/python -m tests.load.http_frameworks
+    .frameworks/bin/python -m tests.load.http_frameworks
 
 CPU time of the whole WSGI call in one process, no socket: each round measures every candidate in turn, and the table
 shows the medians of the rounds.

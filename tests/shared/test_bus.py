@@ -1,8 +1,6 @@
 """Events from an outbox to one effect, through a real broker, with everything that can go wrong on the way."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -21,6 +19,7 @@ from shared.postgres import Connection, Database, execute, fetch_all
 from shared.publisher import Message, Publisher
 from shared.relay import Relay
 from tests.support.broker import Broker
+from tests.support.loops import running
 from tests.support.waiting import eventually
 
 
@@ -41,21 +40,6 @@ def count_thing(conn: Connection, name: str) -> None:
 def counts(db: Database) -> dict[str, int]:
     with db.transaction() as conn:
         return {thing.name: thing.count for thing in fetch_all(conn, Thing, "SELECT name, count FROM things")}
-
-
-@contextmanager
-def running(*loops: Callable[[threading.Event], None]) -> Iterator[None]:
-    stop = threading.Event()
-    threads = [threading.Thread(target=loop, args=(stop,)) for loop in loops]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(10)
-            assert not thread.is_alive(), "a loop did not stop"
 
 
 @pytest.fixture

@@ -113,6 +113,20 @@ def test_a_confirm_that_does_not_come_in_time_is_a_503(publisher: Publisher, que
     assert queue.take()[-1][1] == b"last"
 
 
+def test_a_fault_in_the_publishers_own_thread_does_not_end_it(
+    publisher: Publisher, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(*_: object) -> None:
+        raise RuntimeError("a mistake of ours, or of pika's")
+
+    monkeypatch.setattr(publisher, "_send", break_off)
+    with pytest.raises(Unavailable):
+        publisher.publish([message()], timeout_s=2)
+    monkeypatch.undo()
+    publisher.publish([message(b"after")], timeout_s=5)
+    assert queue.take()[-1][1] == b"after"
+
+
 def test_closing_while_there_is_no_broker_is_quick_and_leaves_no_thread() -> None:
     (port,) = free_ports(1)
     before = threading.active_count()

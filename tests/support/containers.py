@@ -5,6 +5,7 @@ host's network, so that ports mean the same on both sides; Linux only, as the im
 """
 
 import os
+from abc import abstractmethod
 from pathlib import Path
 from typing import Self
 
@@ -28,9 +29,9 @@ class InContainer(Server):
 
     _container: DockerContainer | None = None
 
+    @abstractmethod
     def image(self) -> DockerContainer:
         """The container to start, complete with command and environment."""
-        raise NotImplementedError
 
     def start(self) -> Self:
         if self._container is None:
