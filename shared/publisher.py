@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pika
@@ -122,10 +123,19 @@ class Publisher:
         with self._lock:
             if self._connection is None:
                 return False
-            self._connection.ioloop.add_callback_threadsafe(callback)
+            self._connection.ioloop.add_callback_threadsafe(partial(self._call, self._connection, callback))
             return True
 
     # From here on: only in the publisher's own thread.
+
+    def _call(self, connection: pika.SelectConnection, callback: Callable[[], None]) -> None:
+        """A fault that came out of the loop would end the thread: the publisher would be dead and seem alive."""
+        try:
+            callback()
+        except Exception:
+            log.exception("the connection to the broker is made anew")
+            if connection.is_open:
+                connection.close()
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.is_set():
