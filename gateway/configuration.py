@@ -6,7 +6,7 @@ import sys
 
 from gateway import routes
 from gateway.config import GatewaySettings
-from gateway.routes import RoutesFile
+from gateway.entries import RoutesFile
 from shared.settings import load
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from gateway.routes import RoutesFile
+from gateway.entries import RoutesFile
 from shared.errors import Unavailable
 
 HEALTH_TIMEOUT_S = 2.0

@@ -12,10 +12,10 @@ from gateway.accesslog import AccessLog
 from gateway.client import ClientConnection
 from gateway.config import GatewaySettings
 from gateway.cors import Cors
+from gateway.entries import RoutesFile
 from gateway.exchange import Exchange
 from gateway.meters import Meters
 from gateway.revocations import RevocationFeed, RevocationSet
-from gateway.routes import RoutesFile
 from gateway.table import Table
 from gateway.tokens import Tokens
 from gateway.upstreams import Upstream
