@@ -128,7 +128,7 @@ def test_events_leave_although_the_worker_is_killed_in_the_middle(
     eventually(lambda: listen() == 40, timeout_s=40, what="every event")
     assert heard == set(range(1, 41))
     connection.close()
-    assert answers(environment["WORKER_BIND"], "/readyz")
+    eventually(lambda: answers(environment["WORKER_BIND"], "/readyz"), what="a worker that is ready")
 
 
 def test_the_worker_purges_what_is_older_than_the_retention(start: Start, app, alice: Person) -> None:
