@@ -38,6 +38,11 @@ class GatewaySettings(Settings):
         return frozenset(origin.strip().encode() for origin in self.cors_origins.split(",") if origin.strip())
 
     @property
+    def public_url(self) -> str:
+        """The gateway's address as clients know it: what every token names, without auth's prefix."""
+        return self.issuer.removesuffix("/auth/v1")
+
+    @property
     def names(self) -> dict[str, str]:
         """The names a route table may refer to, as `${AUTH_URL}`."""
         return {

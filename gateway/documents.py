@@ -10,6 +10,8 @@ from typing import Any
 import requests
 
 from gateway.entries import RoutesFile
+from gateway.openapi import merge
+from gateway.table import Table
 from shared.errors import Unavailable
 
 HEALTH_TIMEOUT_S = 2.0
@@ -72,11 +74,12 @@ class Documents:
             answers = threads.map(_ask, [url for _, url in asked])
             return {name: answer for (name, _), answer in zip(asked, answers, strict=True)}
 
-    def openapi(self) -> dict[str, Any]:
+    def openapi(self, table: Table, public_url: str) -> dict[str, Any]:
         """One OpenAPI 3.1 document of all services; a service that is down keeps the document it had last."""
         with ThreadPoolExecutor(max_workers=max(1, len(self._openapi))) as threads:
             found = dict(zip(self._openapi, threads.map(Cached.get, self._openapi.values()), strict=True))
-        return merge({name: document for name, document in found.items() if document is not None})
+        known = {name: document for name, document in found.items() if document is not None}
+        return merge(known, table, public_url)
 
     def jwks(self) -> dict[str, Any]:
         """The issuer's public keys, also while it is down."""
@@ -97,36 +100,3 @@ def _ask(url: str) -> dict[str, Any]:
         status, detail = 0, "cannot be reached"
     duration_ms = round((time.perf_counter() - started) * 1000, 1)
     return {"is_ready": status == 200, "detail": detail, "duration_ms": duration_ms}
-
-
-def merge(documents: dict[str, Any]) -> dict[str, Any]:
-    """Paths side by side; every component is renamed to `<service>_<name>`, since two services may use one name."""
-    merged: dict[str, Any] = {
-        "openapi": "3.1.0",
-        "info": {"title": "Gatehouse", "version": "1"},
-        "tags": [{"name": name} for name in documents],
-        "paths": {},
-        "components": {},
-    }
-    for service, document in documents.items():
-        for path, item in document.get("paths", {}).items():
-            merged["paths"].setdefault(path, _renamed(item, service))
-        for kind, components in document.get("components", {}).items():
-            into = merged["components"].setdefault(kind, {})
-            for name, component in components.items():
-                into[name if kind == "securitySchemes" else f"{service}_{name}"] = _renamed(component, service)
-    return merged
-
-
-def _renamed(node: Any, service: str) -> Any:
-    """The node with every reference into the components pointing at the renamed ones."""
-    if isinstance(node, list):
-        return [_renamed(item, service) for item in node]
-    if not isinstance(node, dict):
-        return node
-    renamed = {key: _renamed(value, service) for key, value in node.items()}
-    reference = renamed.get("$ref")
-    if isinstance(reference, str) and reference.startswith("#/components/"):
-        kind, name = reference.removeprefix("#/components/").split("/", 1)
-        renamed["$ref"] = f"#/components/{kind}/{service}_{name}"
-    return renamed

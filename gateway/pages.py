@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, jsonify, request
 
+from gateway import viewer
 from gateway.documents import Documents
 from gateway.table import PUBLIC, Route
 from shared import metrics, trace
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
     from gateway.gate import Gate
 
 _GET = frozenset({b"GET", b"HEAD"})
-PATHS = ("/healthz", "/livez", "/readyz", "/metrics", "/status", "/openapi.json", "/.well-known/jwks.json")
+PATHS = (
+    "/healthz", "/livez", "/readyz", "/metrics", "/status",
+    "/openapi.json", "/docs", "/docs/{file}", "/.well-known/jwks.json",
+)  # fmt: skip
 ROUTES = tuple(Route(path, _GET, None, PUBLIC, max_body_bytes=0) for path in PATHS)
 JWKS_MAX_AGE_S = 600
 
@@ -22,6 +26,7 @@ JWKS_MAX_AGE_S = 600
 def blueprint(gate: "Gate") -> Blueprint:
     """The pages of this gate."""
     bp = Blueprint("pages", __name__)
+    bp.register_blueprint(viewer.blueprint(gate.settings.public_url))
     documents = Documents(gate.routes_file, gate.settings.jwks_url)
 
     @bp.before_request
@@ -53,7 +58,7 @@ def blueprint(gate: "Gate") -> Blueprint:
 
     @bp.get("/openapi.json")
     def openapi() -> Response:
-        return _fresh(documents.openapi())
+        return _fresh(documents.openapi(gate.table, gate.settings.public_url))
 
     @bp.get("/.well-known/jwks.json")
     def jwks() -> Response:

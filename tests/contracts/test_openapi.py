@@ -8,7 +8,10 @@ import pytest
 from flask import Flask
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from tests.contracts.components import Component
+from gateway import routes
+from gateway.config import ROUTES_FILE
+from gateway.openapi import merge
+from tests.contracts.components import COMPONENTS, GATEWAY, Component
 from tests.contracts.test_access import declared, each_service
 
 
@@ -72,3 +75,21 @@ def test_every_field_that_a_client_sends_or_reads_has_a_type(component: Componen
             assert keys or described.get("description"), (
                 f"{name}.{field} says neither what it is nor why it may be anything"
             )
+
+
+def test_the_gateway_makes_one_valid_document_of_all_of_them(app_of: Callable[[Component], Flask]) -> None:
+    documents = {
+        component.name: app_of(component).test_client().get("/openapi.json").get_json()
+        for component in COMPONENTS
+        if component != GATEWAY
+    }
+    merged = merge(documents, routes.read(ROUTES_FILE).table(), "https://api.example.org")
+    assert [error.message for error in OpenAPIV31SpecValidator(merged).iter_errors()] == []
+    names = [operation["operationId"] for operation in operations(merged).values()]
+    assert len(set(names)) == len(names)
+    reachable = {route for document in documents.values() for route in operations(document) if "/v1/" in route}
+    assert operations(merged).keys() == reachable
+    demanded = {
+        scheme for operation in operations(merged).values() for by in operation.get("security", []) for scheme in by
+    }
+    assert demanded <= merged["components"]["securitySchemes"].keys()
