@@ -11,7 +11,7 @@ import psycopg2
 import psycopg2.extensions
 import psycopg2.extras
 from prometheus_client import Gauge
-from psycopg2.errors import DeadlockDetected, SerializationFailure
+from psycopg2.errors import DeadlockDetected, QueryCanceled, SerializationFailure
 from psycopg2.extensions import connection as Connection
 
 from shared.errors import Unavailable
@@ -59,6 +59,8 @@ class Database:
                 yield conn
         except (SerializationFailure, DeadlockDetected) as error:
             raise Unavailable("Too many changed the same thing at once.", retry_after_s=1) from error
+        except QueryCanceled:
+            raise  # the server is well, the query is not: waiting would not mend it
         except psycopg2.Error as error:
             # libpq reports some lost connections as a bare DatabaseError: the connection itself knows better.
             if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) or (conn and conn.closed):

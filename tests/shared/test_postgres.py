@@ -260,3 +260,10 @@ def test_waiting_for_a_server_that_never_comes_ends() -> None:
     with pytest.raises(Unavailable):
         wait_until_ready(Database(f"postgresql://a:b@127.0.0.1:{port}/a"), timeout_s=0.5)
     assert time.monotonic() - started < 5
+
+
+def test_a_query_that_takes_too_long_is_its_own_fault_and_not_an_outage(db: Database) -> None:
+    with pytest.raises(psycopg2.errors.QueryCanceled), db.transaction() as conn:
+        execute(conn, "SET LOCAL statement_timeout = 20")
+        execute(conn, "SELECT pg_sleep(5)")
+    db.check()
