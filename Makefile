@@ -8,7 +8,7 @@ COMPONENTS := gateway services/auth services/profile services/data services/noti
 BASE_IMAGE ?= docker.io/library/python:3.11-slim-bookworm
 TAG ?= dev
 
-.PHONY: help setup up down logs status clean demo test chaos lint fmt lock bench bench-gateway images k8s dlq
+.PHONY: help setup up down logs status clean demo test clients chaos lint fmt lock bench bench-gateway images k8s dlq
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F':[^#]*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -36,6 +36,12 @@ demo: setup ## start the platform and play a phone's whole journey through it
 test: ## run the tests on private servers; SERVICE=auth for one component
 	@deploy/local/bootstrap $(if $(filter deploy e2e,$(or $(SERVICE),deploy)),prometheus)
 	@$(PY) -m pytest $(if $(SERVICE),tests/$(SERVICE),tests -n 2 --dist loadgroup) $(ARGS)
+
+clients: setup ## existing client libraries, unchanged, against the running platform; needs Node.js and npm
+	@cd tests/clients && npm ci --no-audit --no-fund --silent
+	@$(PY) -m deploy.local up >/dev/null
+	@port=$${GATEHOUSE_PORT:-8080}; \
+	    node tests/clients/auth.mjs http://127.0.0.1:$$port http://127.0.0.1:$$((port + 20))
 
 chaos: setup ## the long chaos runs: servers and workers killed in the middle of work
 	@$(PY) -m pytest tests/chaos --signups 500 $(ARGS)
