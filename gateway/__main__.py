@@ -1,12 +1,14 @@
-"""`python -m gateway serve | check [routes.yaml]`."""
+"""`python -m gateway serve | check [routes.yaml] | schema`."""
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
 
 from gateway import routes
 from gateway.config import ROUTES_FILE
+from gateway.entries import RoutesFile
 
 WORKER, APP = "gateway.worker.ProxyWorker", "gateway.app:create_app()"
 
@@ -18,12 +20,22 @@ def main() -> int:
     verbs.add_parser("serve", help="run the gateway with gunicorn; its settings come from the environment")
     check = verbs.add_parser("check", help="print the effective route table, or every mistake in it")
     check.add_argument("file", nargs="?", type=Path, default=ROUTES_FILE)
+    verbs.add_parser("schema", help="print the JSON Schema of route tables, for editors")
     arguments = parser.parse_args()
     if arguments.verb == "check":
         return check_routes(arguments.file)
+    if arguments.verb == "schema":
+        print(schema())
+        return 0
     gunicorn = [sys.executable, "-m", "gunicorn", "-c", "shared/gunicorn_conf.py", "-k", WORKER, APP]
     os.execv(sys.executable, gunicorn)  # noqa: S606 - becomes gunicorn, with our own arguments
     return 0
+
+
+def schema() -> str:
+    """The JSON Schema of `routes.yaml`, as it is committed beside it."""
+    title = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Gatehouse routes"}
+    return json.dumps({**RoutesFile.model_json_schema(), **title}, indent=2)
 
 
 def check_routes(path: Path) -> int:
@@ -37,6 +49,7 @@ def check_routes(path: Path) -> int:
     for route in routes_file.table().routes:
         scopes = [" all:" + ",".join(sorted(route.scopes_all))] if route.scopes_all else []
         scopes += [" any:" + ",".join(sorted(route.scopes_any))] if route.scopes_any else []
+        scopes += [" aal2"] if route.needs_aal2 else []
         target = f"{route.upstream}" + (f" {route.upstream_path.decode()}" if route.upstream_path else "")
         times = f"{route.connect_s:g}/{route.first_byte_s:g}/{route.idle_s:g}"
         methods = ",".join(sorted(method.decode() for method in route.methods))

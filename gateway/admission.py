@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from gateway.paths import normalise
-from gateway.problems import MethodNotAllowed, insufficient_scope
+from gateway.problems import MethodNotAllowed, insufficient_aal, insufficient_scope
 from gateway.request import Request
-from gateway.table import OPTIONAL, PUBLIC, Methods, Route
+from gateway.table import OPTIONAL, PUBLIC, Route
 from shared.errors import NotFound, PayloadTooLarge
 from shared.tokens import missing
 
@@ -33,11 +33,16 @@ def find_route(exchange: "Exchange", request: Request) -> None:
         raise too_large(route)
 
 
-def preflight_methods(exchange: "Exchange", request: Request) -> Methods | None:
-    """The methods to name in the answer to a CORS preflight; None if this is none, or its origin is not allowed."""
-    if request.method != b"OPTIONS" or not request.is_preflight or not exchange.gate.cors.allows(request.origin):
+def preflight(exchange: "Exchange", request: Request) -> list[bytes] | None:
+    """The fields that answer a CORS preflight; None if this is none, or its route does not allow the origin."""
+    if request.method != b"OPTIONS" or request.preflight_method is None:
         return None
-    return exchange.gate.table.match(normalise(request.target.partition(b"?")[0]))
+    methods = exchange.gate.table.match(normalise(request.target.partition(b"?")[0])) or {}
+    exchange.route = methods.get(request.preflight_method, exchange.route)
+    cors = exchange.route.cors or exchange.gate.cors
+    if not cors.allows(request.origin):
+        return None
+    return cors.preflight(method for method, route in methods.items() if (route.cors or exchange.gate.cors) is cors)
 
 
 def wanted_authorization(route: Route, request: Request) -> bytes | None:
@@ -47,10 +52,12 @@ def wanted_authorization(route: Route, request: Request) -> bytes | None:
     return request.authorization
 
 
-def check_scopes(route: Route, grant: "Grant") -> None:
-    """Raise Forbidden if the route asks for scopes the token lacks."""
-    if (route.scopes_all or route.scopes_any) and not route.admits(grant.scopes):
+def check_grant(route: Route, grant: "Grant") -> None:
+    """Raise Forbidden if the route asks for scopes the token lacks, or a second factor its session has not shown."""
+    if not route.admits(grant.scopes):
         raise insufficient_scope(route.scopes_all or route.scopes_any)
+    if route.needs_aal2 and not grant.is_aal2:
+        raise insufficient_aal()
 
 
 def too_large(route: Route) -> PayloadTooLarge:

@@ -3,12 +3,15 @@
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from gateway.headers import without
 from shared.errors import MEDIA_TYPE, Problem
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
+    from gateway.table import Route
 
 MOST_DISCARDED_BYTES = 65_536
+_CACHE_CONTROL = frozenset({b"cache-control"})
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
@@ -20,7 +23,8 @@ def status_line(status: int) -> bytes:
 def passed_down(exchange: "Exchange", fields: list[bytes], length: int | None, has_no_body: bool) -> list[bytes]:
     """The head of an upstream's response; decides how its body is framed, and whether the connection is kept."""
     request = exchange.request
-    head = fields
+    route = exchange.route
+    head = marked(route, exchange.status, fields) if route.is_marked else fields
     head.insert(0, status_line(exchange.status))
     if length is None and not has_no_body:
         if request.is_http_10:
@@ -29,7 +33,7 @@ def passed_down(exchange: "Exchange", fields: list[bytes], length: int | None, h
             exchange.is_chunked_out = True
             head.append(b"transfer-encoding: chunked\r\n")
     if request.origin is not None:
-        head.append(exchange.gate.cors.headers(request.origin))
+        head.append((exchange.route.cors or exchange.gate.cors).headers(request.origin))
     if not request.keep_alive or exchange.gate.is_stopping or (request.has_body and not request.is_complete):
         exchange.closes = True
     if exchange.closes:
@@ -39,6 +43,13 @@ def passed_down(exchange: "Exchange", fields: list[bytes], length: int | None, h
     else:
         head.append(b"x-request-id: %b\r\n\r\n" % exchange.request_id)
     return head
+
+
+def marked(route: "Route", status: int, fields: list[bytes]) -> list[bytes]:
+    """The fields of an upstream's answer with those the route sets."""
+    if route.cache_control and status < 400:
+        fields = [*without(fields, _CACHE_CONTROL), route.cache_control]
+    return [*fields, route.adds] if route.adds else fields
 
 
 def own(exchange: "Exchange", fields: list[bytes], body: bytes) -> bytes:
@@ -54,11 +65,11 @@ def own(exchange: "Exchange", fields: list[bytes], body: bytes) -> bytes:
     if is_unread and (request.expects_continue or not is_little):
         exchange.closes = True
     exchange.is_discarding = is_unread and not exchange.closes
-    head = [status_line(exchange.status), *fields, b"x-request-id: %b\r\n" % exchange.request_id]
+    head = [status_line(exchange.status), *fields, b"x-request-id: %b\r\n" % exchange.request_id, exchange.route.adds]
     if exchange.status not in (204, 304):
         head.append(b"content-length: %d\r\n" % len(body))
     if request.origin is not None:
-        head.append(exchange.gate.cors.headers(request.origin))
+        head.append((exchange.route.cors or exchange.gate.cors).headers(request.origin))
     if exchange.closes:
         head.append(b"connection: close\r\n\r\n")
     else:

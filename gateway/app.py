@@ -2,8 +2,9 @@
 
 from flask import Flask
 
-from gateway import configuration, pages
+from gateway import pages
 from gateway.config import GatewaySettings
+from gateway.configuration import TableFile
 from gateway.gate import Gate
 from shared import logs
 from shared.settings import load
@@ -13,9 +14,8 @@ def create_app() -> Flask:
     """The app of one worker."""
     settings = load(GatewaySettings)
     logs.configure("gateway", settings.log_level)
-    routes_file = configuration.table(settings)
     app = Flask("gateway", static_folder=None)
-    gate = Gate(settings, routes_file, routes_file.table(own=pages.ROUTES))
+    gate = Gate(settings, TableFile(settings), own=pages.ROUTES)
     app.extensions["gate"] = gate
     app.register_blueprint(pages.blueprint(gate))
     return app

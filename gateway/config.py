@@ -34,8 +34,8 @@ class GatewaySettings(Settings):
     revocations_wait_s: float = Field(2, ge=0, description="how long a new worker waits to catch up before it accepts")
 
     @property
-    def allowed_origins(self) -> frozenset[bytes]:
-        return frozenset(origin.strip().encode() for origin in self.cors_origins.split(",") if origin.strip())
+    def allowed_origins(self) -> frozenset[str]:
+        return frozenset(origin.strip() for origin in self.cors_origins.split(",") if origin.strip())
 
     @property
     def public_url(self) -> str:

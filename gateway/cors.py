@@ -1,37 +1,64 @@
-"""Cross-origin calls from the browsers a deployment allows (Fetch standard); preflights are answered here."""
+"""Cross-origin calls from browsers: the origins a route allows (Fetch standard); preflights are answered here."""
 
 from collections.abc import Iterable
 
 MAX_AGE_S = 7_200
 ALLOWED_HEADERS = (
-    b"authorization, content-type, apikey, x-client-info, x-supabase-api-version, idempotency-key, if-match, "
-    b"if-none-match, last-event-id, traceparent, x-request-id"
+    "authorization",
+    "content-type",
+    "apikey",
+    "x-client-info",
+    "x-supabase-api-version",
+    "idempotency-key",
+    "if-match",
+    "if-none-match",
+    "last-event-id",
+    "traceparent",
+    "x-request-id",
 )
-EXPOSED_HEADERS = b"etag, location, retry-after, x-request-id, x-total-count, link"
+EXPOSED_HEADERS = ("etag", "location", "retry-after", "x-request-id", "x-total-count", "link")
+ANY = "*"
 
 
 class Cors:
-    """The origins allowed. Credentials in cookies are not: tokens travel in a header."""
+    """The origins allowed, and the fields each is answered with, rendered once.
 
-    def __init__(self, origins: frozenset[bytes]) -> None:
-        self.origins = origins
+    Without `credentials` (cookies) browsers send tokens only in a header; with them, `*` is no origin.
+    """
+
+    def __init__(
+        self,
+        origins: Iterable[str],
+        *,
+        credentials: bool = False,
+        headers: Iterable[str] = (),
+        exposed: Iterable[str] = (),
+        max_age_s: int = MAX_AGE_S,
+    ) -> None:
+        origins = frozenset(origins)
+        ending = f"access-control-expose-headers: {', '.join((*EXPOSED_HEADERS, *exposed))}\r\n"
+        if credentials:
+            ending += "access-control-allow-credentials: true\r\n"
+        self._fields = {
+            origin.encode(): f"access-control-allow-origin: {origin}\r\n{ending}vary: origin\r\n".encode()
+            for origin in origins - {ANY}
+        }
+        self._others = b"vary: origin\r\n" if origins else b""
+        self.is_for_all = ANY in origins
+        if self.is_for_all:
+            self._others = f"access-control-allow-origin: *\r\n{ending}".encode()
+        self._preflight = [
+            f"access-control-allow-headers: {', '.join((*ALLOWED_HEADERS, *headers))}\r\n".encode(),
+            b"access-control-max-age: %d\r\n" % max_age_s,
+        ]
 
     def allows(self, origin: bytes | None) -> bool:
-        return origin in self.origins
+        return origin in self._fields or (self.is_for_all and origin is not None)
 
     def headers(self, origin: bytes) -> bytes:
-        """The fields of an answer to a request with this Origin; nothing for one that is not allowed."""
-        if origin not in self.origins:
-            return b"vary: origin\r\n" if self.origins else b""
-        return (
-            b"access-control-allow-origin: %b\r\naccess-control-expose-headers: %b\r\nvary: origin\r\n"
-            % (origin, EXPOSED_HEADERS)
-        )  # fmt: skip
+        """The fields of an answer to a request with this Origin; for one that is not allowed, none but Vary."""
+        return self._fields.get(origin, self._others)
 
-    def preflight(self, methods: Iterable[str]) -> list[bytes]:
-        """The fields of the answer to a preflight for a route with these methods, beside `headers`."""
-        return [
-            b"access-control-allow-methods: %b\r\n" % ", ".join(sorted(methods)).encode(),
-            b"access-control-allow-headers: %b\r\n" % ALLOWED_HEADERS,
-            b"access-control-max-age: %d\r\n" % MAX_AGE_S,
-        ]
+    def preflight(self, methods: Iterable[bytes]) -> list[bytes]:
+        """The fields of the answer to a preflight for routes with these methods, beside `headers`."""
+        return [b"access-control-allow-methods: %b\r\n" % b", ".join(sorted(methods)), *self._preflight]

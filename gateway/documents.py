@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from gateway.entries import RoutesFile
+from gateway.entries import RoutesFile, UpstreamEntry
 from gateway.openapi import merge
 from gateway.table import Table
 from shared.errors import Unavailable
@@ -53,14 +53,22 @@ class Documents:
     """Fetches in threads; nothing here is on the data path."""
 
     def __init__(self, routes_file: RoutesFile, jwks_url: str) -> None:
-        self._upstreams = routes_file.upstreams
+        self._upstreams: dict[str, UpstreamEntry] = {}
+        self._openapi: dict[str, Cached] = {}
+        self.adopt(routes_file)
+        self._jwks = Cached(partial(_fetch, jwks_url), JWKS_FRESH_S)
+        self._health = Cached(self._ask_all, HEALTH_FRESH_S)
+
+    def adopt(self, routes_file: RoutesFile) -> None:
+        """Tell of the upstreams of this table from now on; what is known of those that did not change stays."""
+        known, self._upstreams = self._upstreams, routes_file.upstreams
         self._openapi = {
-            name: Cached(partial(_fetch, f"{entry.url}{entry.openapi}"), DOCUMENT_FRESH_S)
+            name: self._openapi[name]
+            if known.get(name) == entry
+            else Cached(partial(_fetch, f"{entry.url}{entry.openapi}"), DOCUMENT_FRESH_S)
             for name, entry in routes_file.upstreams.items()
             if entry.openapi
         }
-        self._jwks = Cached(partial(_fetch, jwks_url), JWKS_FRESH_S)
-        self._health = Cached(self._ask_all, HEALTH_FRESH_S)
 
     def status(self) -> dict[str, Any]:
         """Every service's health; one that is down makes this `degraded`, not the gateway unready."""
@@ -76,8 +84,9 @@ class Documents:
 
     def openapi(self, table: Table, public_url: str) -> dict[str, Any]:
         """One OpenAPI 3.1 document of all services; a service that is down keeps the document it had last."""
-        with ThreadPoolExecutor(max_workers=max(1, len(self._openapi))) as threads:
-            found = dict(zip(self._openapi, threads.map(Cached.get, self._openapi.values()), strict=True))
+        cached = self._openapi
+        with ThreadPoolExecutor(max_workers=max(1, len(cached))) as threads:
+            found = dict(zip(cached, threads.map(Cached.get, cached.values()), strict=True))
         known = {name: document for name, document in found.items() if document is not None}
         return merge(known, table, public_url)
 

@@ -1,13 +1,17 @@
 """The shape of `routes.yaml`: what may stand in it, and the routes it makes."""
 
 import re
-from collections.abc import Iterable
-from typing import Annotated, Literal, Self
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from gateway.cors import ANY, Cors
 from gateway.table import Route, Table
+
+if TYPE_CHECKING:
+    from gateway.upstreams import Upstream
 
 NAME = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+|\{[a-z_]+\}")
@@ -34,8 +38,13 @@ def address(value: str) -> str:
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 METHODS: list[Method] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
-PathTemplate = Annotated[str, AfterValidator(_path)]
-Address = Annotated[str, AfterValidator(address)]
+PathTemplate = Annotated[str, AfterValidator(_path), Field(json_schema_extra={"pattern": "^(/[A-Za-z0-9._~{}-]+)+$"})]
+Address = Annotated[
+    str, AfterValidator(address), Field(json_schema_extra={"pattern": r"^http://|^\$\{[A-Z][A-Z0-9_]*\}$"})
+]
+Origin = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9+.-]*://[a-z0-9.-]+(:[0-9]{1,5})?)$")]
+FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]
+FieldValue = Annotated[str, Field(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Bytes = Annotated[int, Field(ge=0, le=2**40)]
 
@@ -59,6 +68,25 @@ class ScopesEntry(_Strict):
     any: list[str] = []
 
 
+class CorsEntry(_Strict):
+    """Which browsers may call, by the origin of the page. `headers` and `exposed` are beside those always allowed."""
+
+    origins: list[Origin]
+    credentials: bool = False
+    headers: list[FieldName] = []
+    exposed: list[FieldName] = []
+    max_age_s: Annotated[int, Field(ge=0, le=86_400)] = 7_200
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.credentials and ANY in self.origins:
+            raise ValueError("every origin (*) may not be allowed to send credentials")
+        return self
+
+    def cors(self) -> Cors:
+        return Cors(**self.model_dump())
+
+
 class UpstreamEntry(_Strict):
     """Where a service is; `health` and `openapi` are its paths for `/status` and `/openapi.json`."""
 
@@ -70,6 +98,11 @@ class UpstreamEntry(_Strict):
 class DefaultsEntry(_Strict):
     timeouts: TimeoutsEntry = TimeoutsEntry(connect_s=2, first_byte_s=30, idle_s=60)
     max_body_bytes: Bytes = 1_048_576
+    cors: CorsEntry | None = None
+
+    def cors_or(self, origins: Iterable[str]) -> Cors:
+        """What holds for routes that say nothing; if the table does not either, the origins of the settings."""
+        return self.cors.cors() if self.cors else Cors(origins)
 
 
 class RouteEntry(_Strict):
@@ -82,8 +115,11 @@ class RouteEntry(_Strict):
     upstream_path: PathTemplate | None = None
     access: Literal["public", "optional", "user"]
     scopes: ScopesEntry = ScopesEntry()
+    aal: Literal["aal1", "aal2"] = "aal1"
     timeouts: TimeoutsEntry = TimeoutsEntry()
     max_body_bytes: Bytes | None = None
+    cors: CorsEntry | None = None
+    cache_control: FieldValue | None = None
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -93,6 +129,8 @@ class RouteEntry(_Strict):
             raise ValueError("upstream_path goes with a path without {names}")
         if (self.scopes.all or self.scopes.any) and self.access != "user":
             raise ValueError("scopes need access: user")
+        if self.aal == "aal2" and self.access != "user":
+            raise ValueError("aal2 needs access: user")
         if not self.methods:
             raise ValueError("methods is empty: leave it out to allow all")
         return self
@@ -109,11 +147,15 @@ class RoutesFile(_Strict):
     defaults: DefaultsEntry = DefaultsEntry()
     routes: list[RouteEntry]
 
-    def table(self, own: Iterable[Route] = ()) -> Table:
-        """What the data path reads; `own` are the gateway's own pages."""
-        return Table([*(self._route(entry) for entry in self.routes), *own])
+    def table(self) -> Table:
+        """What the data path reads, without the gateway's own pages."""
+        return Table(self.routes_for({}))
 
-    def _route(self, entry: RouteEntry) -> Route:
+    def routes_for(self, upstreams: "Mapping[str, Upstream]") -> list[Route]:
+        """The routes, each with its place in `upstreams`; what can be made ready before a request comes, is."""
+        return [self._route(entry, upstreams.get(entry.upstream)) for entry in self.routes]
+
+    def _route(self, entry: RouteEntry, pool: "Upstream | None") -> Route:
         times = self.defaults.timeouts.model_dump(exclude_none=True) | entry.timeouts.model_dump(exclude_none=True)
         methods = {*entry.methods, *(["HEAD"] if "GET" in entry.methods else [])}
         limit = self.defaults.max_body_bytes if entry.max_body_bytes is None else entry.max_body_bytes
@@ -127,5 +169,9 @@ class RoutesFile(_Strict):
             max_body_bytes=limit,
             upstream_path=entry.upstream_path.encode() if entry.upstream_path else None,
             is_prefix=entry.prefix is not None,
+            pool=pool,
+            needs_aal2=entry.aal == "aal2",
+            cors=entry.cors.cors() if entry.cors else None,
+            cache_control=f"cache-control: {entry.cache_control}\r\n".encode() if entry.cache_control else b"",
             **times,
         )

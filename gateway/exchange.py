@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from uuid_utils import uuid7
 
 from gateway import answers
-from gateway.admission import NO_ROUTE, check_scopes, find_route, preflight_methods, too_large, wanted_authorization
+from gateway.admission import NO_ROUTE, check_grant, find_route, preflight, too_large, wanted_authorization
 from gateway.forwarding import is_request_id, request_head
 from gateway.problems import BadGateway, GatewayTimeout, RequestTimeout
 from gateway.request import IDEMPOTENT, Request
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.client import ClientConnection
     from gateway.connection import UpstreamConnection
     from gateway.tokens import Grant
+    from gateway.upstreams import Upstream
 
 MOST_REPLAYED_BYTES = 65_536
 KEY_FETCH_S = 5.0
@@ -68,11 +69,11 @@ class Exchange:
             self._refuse_start(problem)
 
     def _refuse_start(self, problem: Problem) -> None:
-        methods = preflight_methods(self, self.request) if problem.status == 405 else None
-        if methods is None:
+        fields = preflight(self, self.request) if problem.status == 405 else None
+        if fields is None:
             self.refuse(problem)
         else:
-            self.answer(204, self.gate.cors.preflight(method.decode() for method in methods), b"")
+            self.answer(204, fields, b"")
 
     def _authorise(self, authorization: bytes) -> bool:
         """False if the keys must be fetched first: then `start` is over, and `_go_on_with_keys` goes on."""
@@ -81,7 +82,8 @@ class Exchange:
             self.client.set_deadline(KEY_FETCH_S)
             self.gate.later(self._go_on_with_keys(authorization))
             return False
-        check_scopes(self.route, grant)
+        if self.route.is_guarded:
+            check_grant(self.route, grant)
         self.grant = grant
         return True
 
@@ -91,7 +93,8 @@ class Exchange:
             if self.is_over:
                 return
             self.grant = self.gate.tokens.check_after_fetch(authorization)
-            check_scopes(self.route, self.grant)
+            if self.route.is_guarded:
+                check_grant(self.route, self.grant)
             self._forward()
             self.flush_request()
         except Problem as problem:
@@ -102,12 +105,12 @@ class Exchange:
 
     def _forward(self) -> None:
         request, route = self.request, self.route
-        if route.upstream is None:
+        upstream = route.pool
+        if upstream is None:
             self.gate.pages.take(self)
             return
         if request.body_bytes > route.max_body_bytes:  # of what came before its turn
             raise too_large(route)
-        upstream = self.gate.upstreams[route.upstream]
         self.outbox = request_head(self, upstream.authority)
         if request.method in IDEMPOTENT:
             self.replay = []
@@ -280,19 +283,19 @@ class Exchange:
             self._finish()
         elif self.has_head:
             self.refuse(GatewayTimeout("Nothing moved for too long."))
-        elif self.route.upstream is None:
+        elif self.route.pool is None:
             self.refuse(Unavailable("The gateway is too busy to answer this itself."))
         elif self.upstream is None:
-            self.refuse(self._not_connected(self.route.upstream))
+            self.refuse(self._not_connected(self.route.pool))
         elif not self.request.is_complete and not self.client.is_read_paused:
             self.refuse(RequestTimeout("The rest of the request did not come in time."))
         else:
             self.refuse(GatewayTimeout(f"The {self.route.upstream} service did not answer in time."))
 
-    def _not_connected(self, upstream: str) -> Problem:
+    def _not_connected(self, upstream: "Upstream") -> Problem:
         if not self.outbox:
             return Unavailable("The keys that verify tokens cannot be fetched now.")
-        return self.gate.upstreams[upstream].busy()
+        return upstream.busy()
 
     def client_left(self) -> None:
         """Nobody waits for the answer any more: the upstream need not finish it."""

@@ -4,19 +4,21 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine
+import weakref
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from gateway import meters
+from gateway import meters, reloading
 from gateway.accesslog import AccessLog
 from gateway.client import ClientConnection
 from gateway.config import GatewaySettings
+from gateway.configuration import TableFile
 from gateway.cors import Cors
-from gateway.entries import RoutesFile
+from gateway.entries import RoutesFile, UpstreamEntry
 from gateway.exchange import Exchange
 from gateway.meters import Meters
 from gateway.revocations import RevocationFeed, RevocationSet
-from gateway.table import Table
+from gateway.table import Route, Table
 from gateway.tokens import Tokens
 from gateway.upstreams import Upstream
 from gateway.wsgi import Pages
@@ -30,18 +32,16 @@ TICK_S = 0.2
 class Gate:
     """Made with the Flask app, opened by the worker on its event loop."""
 
-    def __init__(self, settings: GatewaySettings, routes_file: RoutesFile, table: Table) -> None:
+    def __init__(self, settings: GatewaySettings, file: TableFile, own: Iterable[Route]) -> None:
         self.settings = settings
         self.trusted_hops = settings.trusted_hops
-        self.table = table
-        self.routes_file = routes_file
-        self.upstreams = {
-            name: Upstream(
-                name, entry.url, most=settings.upstream_connections, keepalive_s=settings.upstream_keepalive_s
-            )
-            for name, entry in routes_file.upstreams.items()
-        }
-        self.cors = Cors(settings.allowed_origins)
+        self.file = file
+        self.own_routes = tuple(own)
+        self.upstreams: dict[str, Upstream] = {}
+        self.retired: weakref.WeakSet[Upstream] = weakref.WeakSet()  # of earlier tables, until their last answer
+        self.followers: list[Callable[[RoutesFile], None]] = []
+        self._use(file.read_or_last_right())
+        meters.TABLE_LOADED.set(time.time())
         self.revoked = RevocationSet()
         self.feed = RevocationFeed(settings.amqp_url.get_secret_value(), self.revoked)
         verifier = Verifier(settings.jwks_url, settings.issuer, settings.audience)
@@ -56,6 +56,36 @@ class Gate:
         self.pages: Pages
         self._tasks: set[asyncio.Task[Any]] = set()
 
+    def _use(self, routes_file: RoutesFile) -> None:
+        """Prepare the table whole, then put it in the place of the one in use. What did not change is kept."""
+        upstreams = {}
+        for name, entry in routes_file.upstreams.items():
+            is_kept = name in self.upstreams and self.routes_file.upstreams[name] == entry
+            upstreams[name] = self.upstreams[name] if is_kept else self._upstream(name, entry)
+        table = Table([*routes_file.routes_for(upstreams), *self.own_routes])
+        for name, upstream in self.upstreams.items():
+            if upstreams.get(name) is not upstream:
+                upstream.retire()
+                self.retired.add(upstream)
+            if name not in upstreams:
+                meters.forget_upstream(name)
+        self.cors: Cors = routes_file.defaults.cors_or(self.settings.allowed_origins)
+        self.table: Table = table
+        self.routes_file: RoutesFile = routes_file
+        self.upstreams = upstreams
+
+    def _upstream(self, name: str, entry: UpstreamEntry) -> Upstream:
+        settings = self.settings
+        return Upstream(name, entry.url, most=settings.upstream_connections, keepalive_s=settings.upstream_keepalive_s)
+
+    def adopt(self, routes_file: RoutesFile) -> None:
+        """From now on requests go by this table; those under way keep the one they began with."""
+        self._use(routes_file)
+        for upstream in self.upstreams.values():
+            upstream.loop = self.loop
+        for follower in self.followers:
+            follower(routes_file)
+
     def open(self, loop: asyncio.AbstractEventLoop, pages: Pages) -> None:
         """Begin on the worker's loop."""
         self.loop = loop
@@ -66,6 +96,7 @@ class Gate:
         self.access_log.start()
         self.later(self.tokens.keep_keys_fresh(self.settings.jwks_refresh_s))
         self.later(self.feed.follow())
+        self.later(reloading.follow(self, self.file))
         self.later(self._tick())
 
     async def ready_to_accept(self) -> None:
@@ -127,7 +158,7 @@ class Gate:
         self.clock = now + TICK_S
         for client in [client for client in self.clients if client.deadline < now]:
             client.deadline_passed()
-        for upstream in self.upstreams.values():
+        for upstream in (*self.upstreams.values(), *self.retired):
             upstream.close_idle(now)
 
     def flush_meters(self) -> None:

@@ -32,7 +32,21 @@ REVOKED_SESSIONS = Gauge("gateway_revoked_sessions", "Sessions whose tokens are 
 CAUGHT_UP = Gauge(
     "gateway_revocations_caught_up", "1 if every worker follows the revocations", multiprocess_mode="livemin"
 )
+TABLE_RELOADS = Counter(
+    "gateway_table_reloads", "Changed route tables a worker has found, and what came of it", ["outcome"]
+)
+TABLE_LOADED = Gauge(
+    "gateway_table_loaded_timestamp",
+    "When the route table in use was loaded, in Unix time; the oldest of all workers",
+    multiprocess_mode="livemin",
+)
 DROPPED_LINES = Counter("gateway_access_log_dropped_lines", "Access log lines lost to a slow reader")
+
+
+def forget_upstream(name: str) -> None:
+    """The route table names it no longer; a series cannot be removed when several workers share it."""
+    for state in ("idle", "busy", "waiting"):
+        UPSTREAM_CONNECTIONS.labels(name, state).set(0)
 
 
 class Meter:

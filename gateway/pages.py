@@ -28,6 +28,7 @@ def blueprint(gate: "Gate") -> Blueprint:
     bp = Blueprint("pages", __name__)
     bp.register_blueprint(viewer.blueprint(gate.settings.public_url))
     documents = Documents(gate.routes_file, gate.settings.jwks_url)
+    gate.followers.append(documents.adopt)
 
     @bp.before_request
     def begin() -> None:

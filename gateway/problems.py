@@ -59,3 +59,10 @@ def insufficient_scope(wanted: Iterable[str]) -> Forbidden:
     challenge = f'Bearer error="insufficient_scope", scope="{scopes}"'
     detail = f"The token lacks a scope this needs: {scopes}."
     return Forbidden(detail, code="insufficient_scope", headers={"WWW-Authenticate": challenge})
+
+
+def insufficient_aal() -> Forbidden:
+    """A 403 that tells a client to ask for the second factor and come again (the challenge is RFC 9470's)."""
+    detail = "This needs a session that has shown a second factor."
+    challenge = f'Bearer error="insufficient_user_authentication", error_description="{detail}", acr_values="aal2"'
+    return Forbidden(detail, code="insufficient_aal", headers={"WWW-Authenticate": challenge})

@@ -36,7 +36,7 @@ class Request:
     request_id: bytes | None = None
     traceparent: bytes | None = None
     origin: bytes | None = None
-    is_preflight = False
+    preflight_method: bytes | None = None
     forwarded_for: bytes | None = None
     forwarded_proto: bytes | None = None
     forwarded_host: bytes | None = None
@@ -130,10 +130,6 @@ def _forwarded_for(request: Request, name: bytes, value: bytes) -> None:
     request.forwarded_for = value if request.forwarded_for is None else request.forwarded_for + b"," + value
 
 
-def _preflight(request: Request, name: bytes, value: bytes) -> None:
-    request.is_preflight = True
-
-
 def _note(attribute: str) -> Handler:
     def take_note(request: Request, name: bytes, value: bytes) -> None:
         setattr(request, attribute, value)
@@ -153,7 +149,7 @@ _READ: dict[bytes, Handler] = {
     b"x-request-id": _note("request_id"),
     b"traceparent": _note("traceparent"),
     b"origin": _note("origin"),
-    b"access-control-request-method": _preflight,
+    b"access-control-request-method": _note("preflight_method"),
     b"x-forwarded-for": _forwarded_for,
     b"x-forwarded-proto": _note("forwarded_proto"),
     b"x-forwarded-host": _note("forwarded_host"),

@@ -25,16 +25,26 @@ def _line_number(mistake: str) -> tuple[int, str]:
 
 
 def read(path: Path, names: Mapping[str, str] | None = None) -> RoutesFile:
-    """The file, checked. `${NAMES}` in addresses are filled in from `names`, or left alone without it.
+    """The file, checked. Raise Mistakes with every one of them."""
+    return parse(text_of(path), names)
+
+
+def text_of(path: Path) -> str:
+    """What the file says. Raise Mistakes if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Mistakes([f"{path}: cannot be read: {error}"]) from error
+
+
+def parse(text: str, names: Mapping[str, str] | None = None) -> RoutesFile:
+    """The table, checked. `${NAMES}` in addresses are filled in from `names`, or left alone without it.
 
     Raise Mistakes with every one of them.
     """
     try:
-        text = path.read_text(encoding="utf-8")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         document = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise Mistakes([f"{path}: cannot be read: {error}"]) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise Mistakes([f"line {mark.line + 1 if mark else 1}: {getattr(error, 'problem', error)}"]) from error

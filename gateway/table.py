@@ -2,6 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.cors import Cors
+    from gateway.upstreams import Upstream
 
 PUBLIC, OPTIONAL, USER = "public", "optional", "user"
 
@@ -22,10 +27,19 @@ class Route:
     max_body_bytes: int = 1_048_576
     upstream_path: bytes | None = None
     is_prefix: bool = False
+    pool: "Upstream | None" = None
+    needs_aal2: bool = False
+    cors: "Cors | None" = None  # without, the table's
+    adds: bytes = b""  # fields of every answer
+    cache_control: bytes = b""  # the field in answers that are no errors, whatever the upstream says
     log_fields: str = ""
+    is_guarded: bool = False
+    is_marked: bool = False
 
     def __post_init__(self) -> None:
         self.log_fields = f'"route":"{self.template}","upstream":"{self.upstream or ""}"'
+        self.is_guarded = bool(self.scopes_all or self.scopes_any or self.needs_aal2)
+        self.is_marked = bool(self.adds or self.cache_control)
 
     def admits(self, scopes: frozenset[str]) -> bool:
         """True if a token with these scopes may pass."""

@@ -9,7 +9,7 @@ from jwt import PyJWK
 
 from gateway.revocations import RevocationSet
 from shared.errors import Unauthorized, Unavailable
-from shared.tokens import LEEWAY_S, MAX_TOKEN_BYTES, Verifier, missing, refusal
+from shared.tokens import AAL2, LEEWAY_S, MAX_TOKEN_BYTES, Verifier, missing, refusal
 
 
 @dataclass(slots=True, frozen=True)
@@ -20,6 +20,7 @@ class Grant:
     session_id: str
     scopes: frozenset[str]
     expires_at: float
+    is_aal2: bool = False
 
 
 class Tokens:
@@ -71,7 +72,8 @@ class Tokens:
             raise refusal("token_malformed", "The token names no session.")  # it could not be revoked
         self.verified += 1
         session_id = str(claims.session_id) if claims.session_id else ""
-        return Grant(str(claims.user_id), session_id, frozenset(claims.scope.split()), claims.exp + LEEWAY_S)
+        scopes = frozenset(claims.scope.split())
+        return Grant(str(claims.user_id), session_id, scopes, claims.exp + LEEWAY_S, claims.aal == AAL2)
 
     def check_after_fetch(self, authorization: bytes) -> Grant:
         """`check` once `fetch_keys` is done: a key that is still not there is not the issuer's."""

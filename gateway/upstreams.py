@@ -120,6 +120,10 @@ class Upstream:
         while self.idle and self.idle[0].idle_since < limit:
             self.idle.pop(0).transport.close()
 
+    def retire(self) -> None:
+        """No new request will come: connections are closed as soon as they are idle."""
+        self.keepalive_s = 0
+
     def busy(self) -> Unavailable:
         """The answer for an exchange that waited in vain."""
         return Unavailable(f"The {self.name} service has too many requests to answer.", code="upstream_busy")

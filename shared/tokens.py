@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 TOKEN_LIFETIME_S = 600
 LEEWAY_S = 5
+AAL2 = "aal2"
 MAX_TOKEN_BYTES = 8_192
 FIRST_TRY_S = 1.0
 ALGORITHM_OF_CURVE = {"P-256": "ES256"}

@@ -1,12 +1,16 @@
 """The route table: what matches, and what is said of a table that is wrong."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
 from gateway import routes
+from gateway.__main__ import schema
 from gateway.config import ROUTES_FILE
 from gateway.table import Route, Table
 from tests.gateway.process import REPOSITORY
@@ -123,6 +127,31 @@ def test_what_contradicts_itself_is_a_mistake_too(tmp_path: Path, text: str, sai
     file.write_text(text)
     with pytest.raises(routes.Mistakes) as caught:
         routes.read(file, {})
+    assert said in str(caught.value)
+
+
+def test_the_schema_for_editors_is_the_one_of_the_code_and_the_table_that_ships_names_and_meets_it() -> None:
+    committed = ROUTES_FILE.with_name("routes.schema.json")
+    assert committed.read_text() == schema() + "\n", "run: python -m gateway schema > gateway/routes.schema.json"
+    text = ROUTES_FILE.read_text()
+    assert text.startswith(f"# yaml-language-server: $schema={committed.name}\n")
+    validator = jsonschema.Draft202012Validator(json.loads(committed.read_text()))
+    assert list(validator.iter_errors(yaml.safe_load(text))) == []
+    assert len(list(validator.iter_errors(yaml.safe_load(WRONG)))) >= 5
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("access: user, cors: {origins: ['*'], credentials: true}", "routes[0].cors: every origin (*)"),
+        ("access: user, cors: {origins: [shop.example]}", "routes[0].cors.origins[0]"),
+        ("access: optional, aal: aal2", "routes[0]: aal2 needs access: user"),
+        ('access: user, cache_control: "no-store\\r\\nX-Other: 1"', "routes[0].cache_control"),
+    ],
+)
+def test_what_would_be_unsafe_is_a_mistake(more: str, said: str) -> None:
+    with pytest.raises(routes.Mistakes) as caught:
+        routes.parse(f"upstreams: {{a: {{url: 'http://a'}}}}\nroutes:\n  - {{path: /a, upstream: a, {more}}}\n")
     assert said in str(caught.value)
 
 

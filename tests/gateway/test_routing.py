@@ -73,23 +73,6 @@ def test_the_own_pages_tell_of_the_services_and_one_that_is_down_does_not_blank_
     assert keys.json["keys"][0]["kid"] and "max-age" in keys.headers["Cache-Control"]
 
 
-def test_a_browser_is_answered_at_the_edge_if_its_origin_is_allowed(gateway: GatewayProcess, alice: Person) -> None:
-    asks = {"Origin": "https://app.example", "Access-Control-Request-Method": "PUT"}
-    preflight = gateway.ask("OPTIONS", "/data/v1/x", headers=asks)
-    assert preflight.status == 204 and "PUT" in preflight.headers["Access-Control-Allow-Methods"]
-    assert preflight.headers["Access-Control-Allow-Origin"] == "https://app.example"
-    assert gateway.ask("OPTIONS", "/data/v1/x", headers={**asks, "Origin": "https://evil.example"}).status == 405
-    assert gateway.ask("OPTIONS", "/nothing", headers=asks).status == 404
-
-    answer = gateway.ask("GET", "/data/v1/x", headers={**alice.headers, "Origin": "https://app.example"})
-    assert answer.headers.get_all("Access-Control-Allow-Origin") == ["https://app.example"]
-    assert answer.headers["Vary"] == "origin"
-    refused = gateway.ask("GET", "/data/v1/x", headers={"Origin": "https://app.example"})
-    assert refused.status == 401 and refused.headers["Access-Control-Allow-Origin"] == "https://app.example"
-    other = gateway.ask("GET", "/data/v1/x", headers={**alice.headers, "Origin": "https://evil.example"})
-    assert other.headers["Access-Control-Allow-Origin"] is None
-
-
 def test_the_access_log_names_the_route_and_holds_no_secret(gateway: GatewayProcess, alice: Person) -> None:
     token = alice.token()
     answer = gateway.ask("POST", "/data/v1/x?code=hunter2", body=b"123", headers={"Authorization": f"Bearer {token}"})

@@ -167,6 +167,16 @@ def test_scopes_are_asked_for_by_the_route(
         assert 'error="insufficient_scope", scope="a:read' in answer.headers["WWW-Authenticate"]
 
 
+def test_a_route_may_ask_for_a_second_factor(gateway: GatewayProcess, issuer: Issuer, alice: Person) -> None:
+    for token in (alice.token(), alice.token(aal="aal3"), issuer.service_token("all")):
+        answer = ask(gateway, token, "/careful/x")
+        assert (answer.status, answer.code) == (403, "insufficient_aal")
+        assert 'error="insufficient_user_authentication"' in answer.headers["WWW-Authenticate"]
+        assert 'acr_values="aal2"' in answer.headers["WWW-Authenticate"]
+    assert ask(gateway, alice.token(aal="aal2"), "/careful/x").status == 200
+    assert gateway.ask("GET", "/careful/x").code == "token_missing"
+
+
 def test_a_token_is_verified_once_and_refused_once_it_has_expired(gateway: GatewayProcess, alice: Person) -> None:
     token = alice.token(exp=int(time.time()) - 1)  # within the leeway of five seconds
     time.sleep(1)  # the numbers are handed over twice a second
