@@ -47,6 +47,9 @@ class NotifySettings(Settings):
     send_lease_s: float = Field(60, ge=1, le=3600, description="a sender's claim on a delivery, seconds")
     send_max_attempts: int = Field(8, ge=1, le=50, description="attempts before a delivery has failed")
     retry_base_s: float = Field(5, gt=0, le=300, description="wait before the second attempt; doubles, seconds")
+    message_retention_s: int = Field(
+        2_592_000, ge=172_800, le=315_360_000, description="finished messages are deleted so long after, seconds"
+    )
 
     @model_validator(mode="after")
     def _whole_channels(self) -> Self:

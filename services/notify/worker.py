@@ -53,7 +53,7 @@ def loops(settings: NotifySettings, db: Database, consumer: Consumer) -> dict[st
         **{f"sender-{sender.channel}": sender.run for sender in senders},
         "strays": worker.every(60, partial(sweeper.queue_strays, db)),
         "measure": worker.every(5, partial(sweeper.measure, db)),
-        "delete": worker.every(600, partial(sweeper.delete_old, db)),
+        "delete": worker.every(600, partial(sweeper.delete_old, db, retention_s=settings.message_retention_s)),
         "inbox": worker.every(3600, partial(inbox.forget, INBOX_KEPT)),
     }
 

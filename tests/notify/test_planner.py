@@ -17,6 +17,8 @@ from tests.support.broker import Broker
 from tests.support.people import Person
 from tests.support.waiting import eventually
 
+DAY_S = 86_400
+
 
 def outbox_of(db: Database, event_type: str) -> list[dict[str, Any]]:
     with db.transaction() as conn, conn.cursor() as cursor:
@@ -123,7 +125,7 @@ def test_what_is_out_of_date_is_deleted(db: Database, as_sender: Client, alice: 
     with db.transaction() as conn:
         execute(conn, "UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
 
-    sweeper.delete_old(db)
+    sweeper.delete_old(db, retention_s=30 * DAY_S)
     sweeper.measure(db)
 
     with db.transaction() as conn:

@@ -36,6 +36,7 @@ KEY = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"
         ({"SMTP_FROM": "Gatehouse <a@example.com>"}, ["SMTP_FROM"]),
         ({"SMTP_USERNAME": "gatehouse"}, ["SMTP_PASSWORD"]),
         ({"PUSH_TRANSPORT": "pigeon", "SEND_BATCH": "0"}, ["PUSH_TRANSPORT", "SEND_BATCH"]),
+        ({"MESSAGE_RETENTION_S": "86400"}, ["MESSAGE_RETENTION_S"]),
         ({"SEND_TIMEOUT_S": "20", "SEND_LEASE_S": "30"}, ["SEND_LEASE_S"]),
     ],
 )

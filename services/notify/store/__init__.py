@@ -33,6 +33,7 @@ from services.notify.store.devices import (
 from services.notify.store.messages import (
     Message,
     Plan,
+    delete_finished_messages,
     delete_old_keys,
     finish_messages,
     get_message,
@@ -58,6 +59,7 @@ __all__ = [
     "delete_device",
     "delete_devices_of_session",
     "delete_devices_with_token",
+    "delete_finished_messages",
     "delete_gone_device",
     "delete_old_keys",
     "delete_past_revoked_sessions",

@@ -59,8 +59,14 @@ def insert_revoked_session(conn: Connection, session_id: UUID, *, remember_s: in
     execute(conn, sql, {"session_id": session_id, "remember_s": remember_s})
 
 
-def delete_past_revoked_sessions(conn: Connection) -> int:
-    return execute(conn, "DELETE FROM revoked_sessions WHERE forget_at < now()")
+def delete_past_revoked_sessions(conn: Connection, *, limit: int) -> int:
+    sql = """
+        DELETE FROM revoked_sessions WHERE session_id IN (
+            SELECT session_id FROM revoked_sessions WHERE forget_at < now()
+            ORDER BY forget_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        )
+    """
+    return execute(conn, sql, {"limit": limit})
 
 
 def delete_devices_with_token(conn: Connection, platform: str, token: str, *, except_id: UUID) -> int:

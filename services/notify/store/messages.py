@@ -95,9 +95,25 @@ def update_key(conn: Connection, sender_id: UUID, key: str, message_id: UUID) ->
     execute(conn, sql, {"sender_id": sender_id, "key": key, "message_id": message_id})
 
 
-def delete_old_keys(conn: Connection, *, older_than_s: int) -> int:
-    sql = "DELETE FROM idempotency_keys WHERE created_at < now() - %(age)s * interval '1 second'"
-    return execute(conn, sql, {"age": older_than_s})
+def delete_old_keys(conn: Connection, *, older_than_s: int, limit: int) -> int:
+    sql = """
+        DELETE FROM idempotency_keys WHERE (sender_id, key) IN (
+            SELECT sender_id, key FROM idempotency_keys WHERE created_at < now() - make_interval(secs => %(age)s)
+            ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        )
+    """
+    return execute(conn, sql, {"age": older_than_s, "limit": limit})
+
+
+def delete_finished_messages(conn: Connection, *, older_than_s: int, limit: int) -> int:
+    """Delete messages that were finished so long ago, the oldest first, with their deliveries."""
+    sql = """
+        DELETE FROM messages WHERE id IN (
+            SELECT id FROM messages WHERE finished_at < now() - make_interval(secs => %(age)s)
+            ORDER BY finished_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        )
+    """
+    return execute(conn, sql, {"age": older_than_s, "limit": limit})
 
 
 def get_message(conn: Connection, message_id: UUID) -> Message | None:
