@@ -36,8 +36,10 @@ log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 
 TICK_S = 0.5
-HEARTBEAT_S = 60  # longer than the slowest batch: the connection is not served meanwhile
+HEARTBEAT_S = 60  # longer than MAX_SENDING_S: the connection is not served meanwhile
 STOP_WITHIN_S = 15.0
+LEASE_SHARE = 0.75  # nothing is sent in the last quarter of a claim: the outcome is to be stored while it holds
+MAX_SENDING_S = 45.0
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,8 @@ class Sender(Generic[Item]):
         return batch
 
     def _handle(self, connection: pika.BlockingConnection, ids: Sequence[UUID], stop: threading.Event) -> None:
-        claimed = self._persist(connection, stop, lambda conn: store.claim_deliveries(conn, ids, lease_s=self._lease_s))
-        results = self._send(claimed)
+        until, claimed = self._persist(connection, stop, lambda conn: self._claim(conn, ids))
+        results = self._send(claimed, until)
         verdicts = [
             retries.judge(delivery, result, self._policy) for delivery, result in zip(claimed, results, strict=True)
         ]
@@ -144,6 +146,11 @@ class Sender(Generic[Item]):
         waiting = self._persist(connection, stop, lambda conn: store.list_waiting(conn, ids))
         self._publisher.publish(list(self._delayed(waiting)))
         self._count(claimed, results)
+
+    def _claim(self, conn: Connection, ids: Sequence[UUID]) -> tuple[float, list[Claimed]]:
+        """What is in hand, and until when (time.monotonic) it may be sent: well before another can claim it."""
+        until = time.monotonic() + min(self._lease_s * LEASE_SHARE, MAX_SENDING_S)
+        return until, store.claim_deliveries(conn, ids, lease_s=self._lease_s)
 
     def _persist(
         self, connection: pika.BlockingConnection, stop: threading.Event, step: Callable[[Connection], Any]
@@ -166,13 +173,13 @@ class Sender(Generic[Item]):
                 time.sleep(pause_s)  # the broker is down too
             pause_s = min(pause_s * 2, 2.0)
 
-    def _send(self, claimed: Sequence[Claimed]) -> list[Result]:
+    def _send(self, claimed: Sequence[Claimed], until: float) -> list[Result]:
         built = [retries.refuse_early(delivery, self._policy) or self._made(delivery) for delivery in claimed]
         items = [item for item in built if not isinstance(item, Result)]
         answers: Sequence[Result] = ()
         if items:
             with SENDING.labels(self.channel).time():
-                answers = self._answers(items)
+                answers = self._answers(items, until)
         sent = iter(answers)
         return [item if isinstance(item, Result) else next(sent) for item in built]
 
@@ -184,9 +191,9 @@ class Sender(Generic[Item]):
             log.exception("%s: a delivery cannot be built", self.queue)
             return Result(Outcome.BAD_REQUEST, type(error).__name__)
 
-    def _answers(self, items: Sequence[Item]) -> Sequence[Result]:
+    def _answers(self, items: Sequence[Item], until: float) -> Sequence[Result]:
         try:
-            return self._provider.send(items)
+            return self._provider.send(items, until=until)
         except Exception as error:
             log.exception("%s: the provider broke", self.queue)
             return [Result(Outcome.AMBIGUOUS, type(error).__name__)] * len(items)

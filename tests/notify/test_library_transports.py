@@ -1,5 +1,6 @@
 """PUSH_TRANSPORT=library: the packages' own transports give the same outcomes."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -66,10 +67,35 @@ def test_a_server_that_is_not_there_has_got_nothing(
     settings = settings_for(NOWHERE, "amqp://a:b@127.0.0.1:1/", issuer, simulators.credentials, **change)
     provider = getattr(channels, channel)(settings.model_copy(update={"push_transport": transport}))
 
-    (result,) = provider.send([a_push(PLATFORM[channel])])
+    (result,) = provider.send([a_push(PLATFORM[channel])], until=time.monotonic() + 10)
 
     provider.close()
     assert result.outcome is Outcome.RETRY_AFTER
+
+
+@pytest.mark.parametrize("transport", ["library", "curl"])
+@pytest.mark.parametrize("channel", ["fcm", "apns"])
+def test_a_slow_provider_gets_nothing_when_the_claim_is_nearly_over(
+    transport: str, channel: str, issuer: Issuer, simulators: Simulators
+) -> None:
+    """Each answer comes in time; a whole batch of them does not."""
+    settings = settings_for(NOWHERE, "amqp://a:b@127.0.0.1:1/", issuer, simulators.credentials)
+    provider = getattr(channels, channel)(
+        settings.model_copy(update={"push_transport": transport, "send_timeout_s": 1.0})
+    )
+    simulators.fault(channel, "delay", delay_s=0.5)
+    until = time.monotonic() + 2
+
+    results = provider.send([a_push(PLATFORM[channel]) for _ in range(8)], until=until)
+    late = provider.send([a_push(PLATFORM[channel])], until=time.monotonic())
+
+    assert time.monotonic() < until + 0.1
+    provider.close()
+    accepted = [result for result in results if result.outcome is Outcome.ACCEPTED]
+    assert accepted
+    assert {result.outcome for result in results} <= {Outcome.ACCEPTED, Outcome.RETRY_AFTER}
+    assert [result.outcome for result in late] == [Outcome.RETRY_AFTER]
+    assert len(simulators.messages(channel=channel)) == len(accepted)
 
 
 def a_push(platform: str) -> Push:

@@ -1,5 +1,10 @@
 """The mail relay unwell or strict: the right outcome, nothing lost, nothing repeated but under the same Message-ID."""
 
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,11 +13,12 @@ import pytest
 from deploy.local.simulators import Simulators
 from services.notify import channels, events
 from services.notify.config import NotifySettings
-from services.notify.providers import Mail, Result
+from services.notify.providers import Mail, Provider, Result
 from shared.contracts import UserUpdated
 from shared.ids import new_id
 from shared.postgres import Database
-from tests.notify.conftest import Client, settings_for
+from tests.notify.conftest import Client, running, settings_for
+from tests.support.broker import Broker
 from tests.support.issuer import Issuer
 from tests.support.people import Person
 
@@ -85,7 +91,86 @@ def test_a_log_in_works(issuer: Issuer, simulators: Simulators) -> None:
     assert len(simulators.messages(channel="smtp", to="bo@example.com")) == 1
 
 
+def test_a_slow_relay_does_not_make_two_senders_send_one_mail(
+    as_sender: Client,
+    alice: Person,
+    broker: Broker,
+    simulators: Simulators,
+    worker_settings: Callable[..., NotifySettings],
+) -> None:
+    """Each answer comes in time, but the mails in hand would outlast their claim, and another sender waits for it."""
+    simulators.fault("smtp", "delay", delay_s=0.6, count=15)
+    sent = [as_sender.send(alice, channels=["email"]) for _ in range(12)]
+
+    with running(worker_settings()):
+        simulators.wait_for(1, channel="smtp", timeout_s=20)  # the first sender has the others in hand now
+        with running(worker_settings()):
+            broker.close_connections("notify")  # what is not acknowledged goes to whoever is there
+            deliveries = [delivery for message_id in sent for delivery in as_sender.finished(message_id, timeout_s=60)]
+
+    assert {delivery["state"] for delivery in deliveries} == {"sent"}
+    arrived = [mail["mail"]["message_id"] for mail in simulators.messages(channel="smtp", limit=100)]
+    assert len(arrived) == len(set(arrived)) == len(sent)
+
+
+def test_a_mail_ends_when_its_time_is_over(issuer: Issuer, simulators: Simulators) -> None:
+    """The relay may have got the one in hand; the rest was not begun."""
+    simulators.fault("smtp", "delay", delay_s=5)
+    mails = [a_mail() for _ in range(3)]
+    until = time.monotonic() + 1
+
+    results = relay_of(issuer, simulators, send_timeout_s=10, send_lease_s=60).send(mails, until=until)
+
+    assert until - 0.1 < time.monotonic() < until + 0.5
+    assert [result.outcome for result in results] == ["ambiguous", "retry_after", "retry_after"]
+
+
+@pytest.mark.parametrize("says", [b"220-wait\r\n", b"2"])
+def test_a_relay_that_talks_without_end_is_left_when_the_time_is_over(
+    says: bytes, issuer: Issuer, simulators: Simulators
+) -> None:
+    with talking(says) as port:
+        relay = relay_of(issuer, simulators, smtp_host="127.0.0.1", smtp_port=port)
+        until = time.monotonic() + 1
+        (result,) = relay.send([a_mail()], until=until)
+
+    assert until - 0.1 < time.monotonic() < until + 1
+    assert (result.outcome, result.reason) == ("retry_after", "unreachable: SMTPServerDisconnected")
+
+
+def test_nothing_is_sent_when_the_time_is_over_before_it_begins(issuer: Issuer, simulators: Simulators) -> None:
+    (result,) = relay_of(issuer, simulators).send([a_mail()], until=time.monotonic())
+
+    assert result.outcome == "retry_after"
+    assert simulators.messages(channel="smtp") == []
+
+
+@contextmanager
+def talking(says: bytes) -> Iterator[int]:
+    """The port of a server that says the same again and again, ten times a second."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def talk() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                while True:
+                    connection.sendall(says)
+                    time.sleep(0.1)
+
+        thread = threading.Thread(target=talk)
+        thread.start()
+        yield int(server.getsockname()[1])
+        thread.join(5)
+
+
 def send_one(issuer: Issuer, simulators: Simulators, **changes: Any) -> list[Result]:
+    return relay_of(issuer, simulators, **changes).send([a_mail()], until=time.monotonic() + 10)
+
+
+def relay_of(issuer: Issuer, simulators: Simulators, **changes: Any) -> Provider[Mail]:
     nowhere = ("postgresql://a:b@127.0.0.1:1/c", "amqp://a:b@127.0.0.1:1/")
-    settings = settings_for(*nowhere, issuer, simulators.credentials, **changes)
-    return channels.email(settings).send([Mail(new_id(), "bo@example.com", "Hello", "Hello", "<p>Hello</p>")])
+    return channels.email(settings_for(*nowhere, issuer, simulators.credentials, **changes))
+
+
+def a_mail() -> Mail:
+    return Mail(new_id(), "bo@example.com", "Hello", "Hello", "<p>Hello</p>")

@@ -70,8 +70,11 @@ Item = TypeVar("Item", contravariant=True)
 class Provider(Protocol[Item]):
     """One channel's way out. It keeps connections and credentials, and is used by one thread at a time."""
 
-    def send(self, items: Sequence[Item]) -> list[Result]:
-        """Send all; a result for each, in their order. Never raises for what one item or the provider does."""
+    def send(self, items: Sequence[Item], *, until: float) -> list[Result]:
+        """Send all; a result for each, in their order. Never raises for what one item or the provider does.
+
+        Nothing is sent after `until` (time.monotonic): the claim ends soon, and somebody else may send it then.
+        """
 
     def close(self) -> None:
         """End the connections."""
@@ -83,7 +86,7 @@ class NotConfigured:
     def __init__(self, missing: str) -> None:
         self._missing = missing
 
-    def send(self, items: Sequence[object]) -> list[Result]:
+    def send(self, items: Sequence[object], *, until: float) -> list[Result]:
         return [Result(Outcome.NOT_CONFIGURED, f"{self._missing} is not set")] * len(items)
 
     def close(self) -> None:

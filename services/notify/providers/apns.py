@@ -56,7 +56,7 @@ class Apns:
     ) -> None:
         self._token, self._urls, self._transport, self._topic = token, urls, transport, topic
 
-    def send(self, items: Sequence[Push]) -> list[Result]:
+    def send(self, items: Sequence[Push], *, until: float) -> list[Result]:
         results: list[Result | None] = [None] * len(items)
         requests: dict[int, Request] = {}
         for index, push in enumerate(items):
@@ -65,7 +65,8 @@ class Apns:
                 results[index] = built
             else:
                 requests[index] = built
-        for index, answer in zip(requests, self._transport.send(list(requests.values())), strict=True):
+        answers = self._transport.send(list(requests.values()), until=until)
+        for index, answer in zip(requests, answers, strict=True):
             results[index] = judge(answer)
         if any(result and result.reason == "ExpiredProviderToken" for result in results):
             self._token.renew()

@@ -72,7 +72,7 @@ class Fcm:
         self._api, self._transport = api, transport
         self._url = api.url(base_url)
 
-    def send(self, items: Sequence[Push]) -> list[Result]:
+    def send(self, items: Sequence[Push], *, until: float) -> list[Result]:
         results: list[Result | None] = [None] * len(items)
         bodies: dict[int, bytes] = {}
         for index, push in enumerate(items):
@@ -81,7 +81,7 @@ class Fcm:
             except (FCMError, ValueError) as error:
                 results[index] = Result(Outcome.BAD_REQUEST, str(error)[:200])
         for attempt in (1, 2):
-            refused = self._send_once(bodies, results)
+            refused = self._send_once(bodies, results, until)
             if attempt == 1 and refused:  # the access token was refused, so nothing of this has been taken
                 bodies = {index: bodies[index] for index in refused}
             else:
@@ -91,7 +91,7 @@ class Fcm:
     def close(self) -> None:
         self._transport.close()
 
-    def _send_once(self, bodies: dict[int, bytes], results: list[Result | None]) -> list[int]:
+    def _send_once(self, bodies: dict[int, bytes], results: list[Result | None], until: float) -> list[int]:
         """Send and judge; the indexes whose access token was refused."""
         try:
             headers = self._api.request_headers()
@@ -99,7 +99,7 @@ class Fcm:
             for index in bodies:
                 results[index] = judge_auth_error(error)
             return []
-        answers = self._transport.send([Request(self._url, headers, body) for body in bodies.values()])
+        answers = self._transport.send([Request(self._url, headers, body) for body in bodies.values()], until=until)
         refused = []
         for index, answer in zip(bodies, answers, strict=True):
             results[index] = judge(answer)

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from hyper import HTTP20Connection  # type: ignore[import-untyped]
 from hyper.common.bufsocket import BufferedSocket  # type: ignore[import-untyped]
 
 from services.notify.providers.fcm import FcmApi
-from services.notify.providers.transport import Answer, NoAnswer, Request
+from services.notify.providers.transport import OUT_OF_TIME, Answer, NoAnswer, Request
 
 
 class PyfcmTransport:
@@ -20,8 +21,9 @@ class PyfcmTransport:
     def __init__(self, api: FcmApi, *, timeout_s: float) -> None:
         self._api, self._timeout_s = api, timeout_s
 
-    def send(self, batch: Sequence[Request]) -> list[Answer | NoAnswer]:
-        return [self._send(request) for request in batch]
+    def send(self, batch: Sequence[Request], *, until: float) -> list[Answer | NoAnswer]:
+        begin_until = until - self._timeout_s
+        return [self._send(request) if time.monotonic() < begin_until else OUT_OF_TIME for request in batch]
 
     def close(self) -> None:
         self._api.requests_session.close()
@@ -52,8 +54,9 @@ class HyperTransport:
         self._tls.set_alpn_protocols(["h2"])
         self._connections: dict[str, _Connection] = {}
 
-    def send(self, batch: Sequence[Request]) -> list[Answer | NoAnswer]:
-        return [self._send(request) for request in batch]
+    def send(self, batch: Sequence[Request], *, until: float) -> list[Answer | NoAnswer]:
+        begin_until = until - self._timeout_s
+        return [self._send(request) if time.monotonic() < begin_until else OUT_OF_TIME for request in batch]
 
     def close(self) -> None:
         while self._connections:

@@ -15,9 +15,9 @@ from email.utils import format_datetime
 from pathlib import Path
 
 from services.notify.providers import Mail, Outcome, Result
+from services.notify.providers.session import TimedSession
 
 ADDRESS = re.compile(r"[^\s@<>()\[\]\\,;:\"]{1,64}@[^\s@<>()\[\]\\,;:\"]{1,255}")
-BUDGET_S = 20.0  # what is not sent by then goes back to the queue: a slow relay must not outlast the lease
 
 
 @dataclass(frozen=True)
@@ -38,34 +38,36 @@ class Smtp:
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
-        self._session: smtplib.SMTP | None = None
+        self._name = smtplib.SMTP().local_hostname  # asked of DNS once, not within a mail's time
+        self._session: TimedSession | None = None
 
-    def send(self, items: Sequence[Mail]) -> list[Result]:
+    def send(self, items: Sequence[Mail], *, until: float) -> list[Result]:
+        """A mail is begun in the first half of the time only: the second is for the one that is begun last."""
         results: list[Result] = []
-        deadline = time.monotonic() + BUDGET_S
+        begin_until = (time.monotonic() + until) / 2
         for mail in items:
-            if time.monotonic() > deadline:
+            if time.monotonic() > begin_until:
                 results.append(Result(Outcome.RETRY_AFTER, "the relay is slow"))
                 continue
-            result = self._send(mail)
+            result = self._send(mail, until)
             results.append(result)
             if self._session is None and result.outcome is not Outcome.BAD_REQUEST:
                 # The session broke: for the rest of the batch the relay is as good as down.
-                deadline = min(deadline, time.monotonic() + self._relay.timeout_s)
+                begin_until = min(begin_until, time.monotonic() + self._relay.timeout_s)
         self._rest()
         return results
 
     def close(self) -> None:
         self._hang_up()
 
-    def _send(self, mail: Mail) -> Result:
+    def _send(self, mail: Mail, until: float) -> Result:
         try:
             message = compose(mail, self._relay.sender, self._relay.sender_name)
             content = message.as_bytes()
         except (ValueError, MessageError, UnicodeError, LookupError) as error:
             return Result(Outcome.BAD_REQUEST, f"{type(error).__name__}: not a mail")
         try:
-            session = self._connect()
+            session = self._connect(until)
         except smtplib.SMTPAuthenticationError as error:
             return self._broken(Outcome.CREDENTIALS, f"smtp_{error.smtp_code}")
         except (smtplib.SMTPException, OSError) as error:
@@ -92,9 +94,10 @@ class Smtp:
             return self._refused(code)
         return Result(Outcome.ACCEPTED, provider_id=str(message["Message-ID"]))
 
-    def _connect(self) -> smtplib.SMTP:
+    def _connect(self, until: float) -> TimedSession:
         """The open session, or a new one: STARTTLS first if demanded, then the log-in."""
         if self._session is not None:
+            self._session.until = until
             try:
                 if self._session.noop()[0] == 250:
                     return self._session
@@ -102,7 +105,9 @@ class Smtp:
                 pass
             self._hang_up()
         relay = self._relay
-        session = smtplib.SMTP(relay.host, relay.port, timeout=relay.timeout_s)
+        session = TimedSession(
+            relay.host, relay.port, local_hostname=self._name, timeout_s=relay.timeout_s, until=until
+        )
         try:
             session.ehlo()
             if relay.is_starttls:

@@ -63,9 +63,12 @@ class NoAnswer:
     reason: str
 
 
+OUT_OF_TIME = NoAnswer(False, "no time was left")
+
+
 class Transport(Protocol):
-    def send(self, requests: Sequence[Request]) -> list[Answer | NoAnswer]:
-        """Send all; an answer for each, in their order."""
+    def send(self, requests: Sequence[Request], *, until: float) -> list[Answer | NoAnswer]:
+        """Send all; an answer for each, in their order. After `until` (time.monotonic) nothing is sent."""
 
     def close(self) -> None:
         """End the connections."""
@@ -74,7 +77,7 @@ class Transport(Protocol):
 class _Exchange:
     """One easy handle with what it receives; used again and again."""
 
-    def __init__(self, timeout_s: float, ca_file: Path | None) -> None:
+    def __init__(self, ca_file: Path | None) -> None:
         self.curl = curl = pycurl.Curl()
         self.index = self.size = 0
         self.headers: dict[str, str] = {}
@@ -88,15 +91,15 @@ class _Exchange:
         curl.setopt(pycurl.TCP_KEEPALIVE, 1)
         curl.setopt(pycurl.FOLLOWLOCATION, 0)
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-        curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(timeout_s * 500))
-        curl.setopt(pycurl.TIMEOUT_MS, int(timeout_s * 1000))
         curl.setopt(pycurl.WRITEFUNCTION, self._receive)
         curl.setopt(pycurl.HEADERFUNCTION, self._receive_header)
         if ca_file:
             curl.setopt(pycurl.CAINFO, str(ca_file))
 
-    def begin(self, index: int, request: Request) -> None:
+    def begin(self, index: int, request: Request, timeout_s: float) -> None:
         self.index, self.headers, self.chunks, self.size = index, {}, [], 0
+        self.curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(int(timeout_s * 500), 1))  # to libcurl 0 is no limit
+        self.curl.setopt(pycurl.TIMEOUT_MS, max(int(timeout_s * 1000), 1))
         self.curl.setopt(pycurl.URL, request.url)
         self.curl.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" for name, value in request.headers.items()])
         self.curl.setopt(pycurl.POSTFIELDS, request.body)
@@ -136,12 +139,15 @@ class CurlTransport:
         self._multi.setopt(pycurl.M_MAX_CONCURRENT_STREAMS, streams)
         self._idle: list[_Exchange] = []
 
-    def send(self, requests: Sequence[Request]) -> list[Answer | NoAnswer]:
+    def send(self, requests: Sequence[Request], *, until: float) -> list[Answer | NoAnswer]:
+        timeout_s = min(self._timeout_s, until - time.monotonic())
+        if timeout_s <= 0:
+            return [OUT_OF_TIME] * len(requests)
         answers: list[Answer | NoAnswer | None] = [None] * len(requests)
         exchanges = []
         for index, request in enumerate(requests):
-            exchange = self._idle.pop() if self._idle else _Exchange(self._timeout_s, self._ca_file)
-            exchange.begin(index, request)
+            exchange = self._idle.pop() if self._idle else _Exchange(self._ca_file)
+            exchange.begin(index, request, timeout_s)
             self._multi.add_handle(exchange.curl)
             exchanges.append(exchange)
         try:
