@@ -29,6 +29,8 @@ class AuthSettings(Settings):
     log_in_window_s: int = Field(900, ge=1, description="length of that window")
     confirmation_lifetime_s: int = Field(86_400, ge=60, description="how long the link and code of a mail are good")
     mail_interval_s: int = Field(60, ge=0, description="least time between two mails to one address")
+    mails_per_day: int = Field(10, ge=1, description="mails to one address in 24 hours, as long as the last link works")
+    wrong_codes_per_day: int = Field(20, ge=5, description="wrong codes in 24 hours; then only links confirm")
     refresh_reuse_interval_s: int = Field(
         10, ge=0, le=120, description="how long an exchanged refresh token yields its successor again"
     )

@@ -36,16 +36,23 @@ def verify(body: models.Verification) -> models.Session:
 @public
 def show_link(query: models.LinkQuery) -> Response:
     """What the link of a mail opens: a page with one button. Programs that scan mails open links, but press nothing."""
-    return pages.ask(query.token_hash, query.type, query.redirect_to)
+    return _ask(query, needs_password=_is_contested(query))
 
 
 @bp.post("/verify/confirm", status=200)
 @public
 def confirm_by_link(form: models.LinkForm) -> Response:
     """What the button does. No session comes of it: the person logs in where the app is, not where the mail is."""
+    password_hash = None
+    if _is_contested(form):
+        password = form.password.get_secret_value() if form.password else ""
+        if len(password) < here.settings.password_min_length:
+            return _ask(form, needs_password=True)
+        password_hash = here.passwords.hash(password)  # slow on purpose: while no connection is held
     with here.db.transaction() as conn:
-        user_id = store.consume_link(conn, mails.SIGNUP, mails.hash_of_link(form.token_hash))
-        is_confirmed = user_id is not None and _confirm(conn, user_id) is not None
+        secret = mails.hash_of_link(form.token_hash)
+        user_id = store.consume_link(conn, mails.SIGNUP, secret, sets_password=password_hash is not None)
+        is_confirmed = user_id is not None and _confirm(conn, user_id, password_hash) is not None
     VERIFICATIONS.labels("succeeded" if is_confirmed else "refused").inc()
     if not is_confirmed:
         return pages.expired()
@@ -57,7 +64,7 @@ def confirm_by_link(form: models.LinkForm) -> Response:
 def resend(query: models.RedirectQuery, body: models.Resend) -> models.Nothing:
     """Send the confirmation mail again, at most once an interval; the answer does not tell whether one was sent."""
     with here.db.transaction() as conn:
-        user = store.lock_user_for_mail(conn, body.email, here.settings.mail_interval_s)
+        user = mails.lock_recipient(conn, body.email)
         if user is not None and user.email_confirmed_at is None:
             mails.ask_to_confirm(conn, user, query.redirect_to)
         else:
@@ -65,20 +72,31 @@ def resend(query: models.RedirectQuery, body: models.Resend) -> models.Nothing:
     return models.Nothing()
 
 
+def _is_contested(link: models.LinkQuery) -> bool:
+    """True if whoever holds this link has to choose the password."""
+    with here.db.transaction() as conn:
+        return store.is_contested(conn, mails.SIGNUP, mails.hash_of_link(link.token_hash))
+
+
+def _ask(link: models.LinkQuery, *, needs_password: bool) -> Response:
+    min_length = here.settings.password_min_length if needs_password else None
+    return pages.ask(link.token_hash, link.type, link.redirect_to, password_min_length=min_length)
+
+
 def _consume(conn: Connection, body: models.Verification) -> UUID | None:
     if body.token_hash is not None:
         secret = body.token_hash.get_secret_value()
-        return store.consume_link(conn, mails.SIGNUP, mails.hash_of_link(secret))
+        return store.consume_link(conn, mails.SIGNUP, mails.hash_of_link(secret), sets_password=False)
     if body.email is None or body.token is None:
         missing = "#/email" if body.email is None else "#/token"
         detail = "Send token and email, or token_hash"
         raise ValidationFailed(f"{missing}: {detail}", errors=[FieldError(detail=detail, pointer=missing)])
     hashes = mails.hashes_of_code(mails.SIGNUP, body.email, body.token.get_secret_value())
-    return store.consume_code(conn, mails.SIGNUP, body.email, hashes)
+    return store.consume_code(conn, mails.SIGNUP, body.email, hashes, wrong_per_day=here.settings.wrong_codes_per_day)
 
 
-def _confirm(conn: Connection, user_id: UUID) -> rows.User | None:
-    user = store.update_email_confirmed(conn, user_id)
+def _confirm(conn: Connection, user_id: UUID, password_hash: str | None = None) -> rows.User | None:
+    user = store.update_email_confirmed(conn, user_id, password_hash)
     if user is not None:
         confirm(conn, user)
     return user

@@ -20,6 +20,12 @@ LINK_LIKE = re.compile(r"[/:@<>\[\]]|\w\.\w")
 LOCALE = re.compile(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")
 
 
+def lock_recipient(conn: Connection, email: str) -> rows.User | None:
+    """The user with this address, locked, if there is one and a mail may go to them now."""
+    interval_s, per_day = here.settings.mail_interval_s, here.settings.mails_per_day
+    return store.lock_user_for_mail(conn, email, interval_s=interval_s, per_day=per_day)
+
+
 def ask_to_confirm(conn: Connection, user: rows.User, redirect_to: str | None) -> rows.User:
     """Send the link and the code that confirm an address; those of an earlier mail are void. The user as it is now.
 

@@ -92,12 +92,10 @@ class LinkQuery(ClientQuery):
     redirect_to: str | None = Field(None, max_length=2048)
 
 
-class LinkForm(ClientQuery):
+class LinkForm(LinkQuery):
     """What the button of the page sends."""
 
-    token_hash: str = Field(min_length=1, max_length=512)
-    type: Literal["signup", "email"]
-    redirect_to: str | None = Field(None, max_length=2048)
+    password: Password | None = Field(None, description="for an address with sign-ups under different passwords")
 
 
 class Resend(ClientBody):

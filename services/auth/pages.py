@@ -6,12 +6,16 @@ from html import escape
 
 from flask import Response
 
+from services.auth.passwords import MAX_LENGTH
+
 STYLE = """
 body{margin:0;font:1.125rem/1.5 system-ui,sans-serif;color:#1c1e21;background:#f4f5f7}
 main{max-width:26rem;margin:12vh auto 0;padding:2rem;background:#fff;border-radius:1rem}
 h1{margin:0 0 1rem;font-size:1.5rem;line-height:1.25}
 button,a.button{display:block;box-sizing:border-box;width:100%;padding:.9rem;border:0;border-radius:.6rem;background:#1a56db;
 color:#fff;font:inherit;font-weight:600;text-align:center;text-decoration:none}
+input[type=password]{display:block;box-sizing:border-box;width:100%;margin:.5rem 0 1rem;padding:.9rem;
+border:1px solid #8a8f98;border-radius:.6rem;font:inherit}
 @media(max-width:30rem){main{margin:0;min-height:100vh;border-radius:0;box-sizing:border-box}}
 @media(prefers-color-scheme:dark){body{color:#e6e8eb;background:#111316}main{background:#1b1e23}}
 """
@@ -27,15 +31,26 @@ HEADERS = {
 }
 
 
-def ask(token_hash: str, kind: str, redirect_to: str | None) -> Response:
-    """A button that sends the secret on."""
+def ask(token_hash: str, kind: str, redirect_to: str | None, *, password_min_length: int | None) -> Response:
+    """A button that sends the secret on; with a length, also a field for the password to set."""
     hidden = {"token_hash": token_hash, "type": kind, "redirect_to": redirect_to or ""}
     inputs = "".join(
         f'<input type="hidden" name="{name}" value="{escape(value)}">' for name, value in hidden.items() if value
     )
     return _page(
         "Confirm your e-mail address",
-        f'<form method="post" action="verify/confirm">{inputs}<button>Confirm my address</button></form>',
+        f'<form method="post" action="verify/confirm">{inputs}{_password_field(password_min_length)}'
+        "<button>Confirm my address</button></form>",
+    )
+
+
+def _password_field(min_length: int | None) -> str:
+    if min_length is None:
+        return ""
+    return (
+        "<p>Somebody signed up with this address more than once, with different passwords. None of them counts.</p>"
+        f'<label>Choose your password, {min_length} characters or more<input type="password" name="password" '
+        f'required minlength="{min_length}" maxlength="{MAX_LENGTH}" autocomplete="new-password"></label>'
     )
 
 

@@ -36,9 +36,9 @@ class Passwords:
         self._argon2 = PasswordHasher(PASSES, MEMORY_KIB, LANES, hash_len=32, salt_len=16, type=Type.ID)
         self._dummy: str | None = None
 
-    def hash(self, password: str) -> str:
-        """A PHC string. Raise Unavailable when no place is free within `wait_s`."""
-        return self._run(lambda: str(self._argon2.hash(_prepare(password))))
+    def hash(self, password: str, *, salt: bytes | None = None) -> str:
+        """A PHC string, salted at random unless told. Raise Unavailable when no place is free within `wait_s`."""
+        return self._run(lambda: str(self._argon2.hash(_prepare(password), salt=salt)))
 
     def verify(self, password_hash: str | None, password: str) -> bool:
         """True if it is the password of this hash. Without a hash it is False, after the same work."""

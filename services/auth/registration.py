@@ -29,6 +29,14 @@ def id_of_sign_up(email: str) -> UUID:
     return UUID(int=value)
 
 
+def hash_of_sign_up(email: str, password: str) -> str:
+    """The hash to keep: the same for the same password, so that a sign-up sent again is told from somebody else's.
+
+    The salt belongs to one address and cannot be foretold without SECRET_KEYS. Raise Unavailable (see `Passwords`).
+    """
+    return here.passwords.hash(password, salt=here.sealer.macs(email.encode(), "salt of a sign-up")[0][:16])
+
+
 def register(conn: Connection, user: rows.User) -> None:
     """Tell the others of a new user."""
     locale = mails.locale_of(user)

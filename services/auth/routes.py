@@ -4,7 +4,7 @@ from services.auth import grants, mails, models, store
 from services.auth.metrics import SIGN_UPS
 from services.auth.parts import here
 from services.auth.passwords import require_strong
-from services.auth.registration import as_signed_up, confirm, register, rehearse
+from services.auth.registration import as_signed_up, confirm, hash_of_sign_up, register, rehearse
 from services.auth.sessions import open_session, session_answer
 from shared.errors import UnprocessableContent
 from shared.ids import new_id
@@ -20,7 +20,7 @@ def sign_up(query: models.RedirectQuery, body: models.SignUp) -> models.SignUpAn
     """Create a user, its event and its mail, all or none. For an address that is taken the answer is the same."""
     password = body.password.get_secret_value()
     require_strong(password, here.settings.password_min_length)
-    password_hash = here.passwords.hash(password)  # slow on purpose: before a connection is held
+    password_hash = hash_of_sign_up(body.email, password)  # slow on purpose: before a connection is held
     if here.settings.autoconfirm:
         return models.SignUpAnswer(_enter(body, password_hash))
     answer = as_signed_up(body.email, body.data or {})
@@ -53,10 +53,11 @@ def _enter(body: models.SignUp, password_hash: str) -> models.Session:
 def _sign_up_again(conn: Connection, query: models.RedirectQuery, body: models.SignUp, password_hash: str) -> None:
     """The address is taken: its owner learns of it by mail, the caller does not.
 
-    As long as nobody confirmed the address, the latest sign-up counts: else whoever was first with somebody else's
-    address would keep a password to the account. Within the mail interval nothing changes, as no mail could tell.
+    As long as nobody confirmed the address, nobody knows whose sign-up is the owner's, the first or the last. So with
+    different passwords none counts: whoever has the mail chooses one. That holds even if no mail may go just now.
     """
-    existing = store.lock_user_for_mail(conn, body.email, here.settings.mail_interval_s)
+    store.update_contested(conn, body.email, password_hash)
+    existing = mails.lock_recipient(conn, body.email)
     if existing is not None and existing.email_confirmed_at is None:
         replaced = store.update_unconfirmed_user(conn, existing.id, password_hash, body.data or {})
         mails.ask_to_confirm(conn, replaced or existing, query.redirect_to)

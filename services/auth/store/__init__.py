@@ -5,6 +5,7 @@ from services.auth.store.one_time_tokens import (
     consume_code,
     consume_link,
     delete_expired_one_time_tokens,
+    is_contested,
     put_one_time_token,
 )
 from services.auth.store.savepoints import undone
@@ -34,6 +35,7 @@ from services.auth.store.users import (
     insert_user,
     lock_user,
     lock_user_for_mail,
+    update_contested,
     update_email_confirmed,
     update_mail_sent,
     update_signed_in,
@@ -61,6 +63,7 @@ __all__ = [
     "insert_session",
     "insert_signing_key",
     "insert_user",
+    "is_contested",
     "list_sessions",
     "list_signing_keys",
     "lock_session",
@@ -69,6 +72,7 @@ __all__ = [
     "lock_user_for_mail",
     "put_one_time_token",
     "undone",
+    "update_contested",
     "update_email_confirmed",
     "update_mail_sent",
     "update_next_key_active",
