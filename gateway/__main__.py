@@ -45,7 +45,7 @@ def check_routes(path: Path) -> int:
     except routes.Mistakes as mistakes:
         print(f"{path}: {len(mistakes.lines)} mistake(s)\n  " + "\n  ".join(mistakes.lines), file=sys.stderr)
         return 1
-    rows = [("METHODS", "ROUTE", "UPSTREAM", "ACCESS", "CONNECT/FIRST/IDLE S", "MAX BODY")]
+    rows = [("METHODS", "ROUTE", "UPSTREAM", "ACCESS", "CONNECT/FIRST/IDLE S", "MAX BODY", "LIMITS")]
     for route in routes_file.table().routes:
         scopes = [" all:" + ",".join(sorted(route.scopes_all))] if route.scopes_all else []
         scopes += [" any:" + ",".join(sorted(route.scopes_any))] if route.scopes_any else []
@@ -53,7 +53,9 @@ def check_routes(path: Path) -> int:
         target = f"{route.upstream}" + (f" {route.upstream_path.decode()}" if route.upstream_path else "")
         times = f"{route.connect_s:g}/{route.first_byte_s:g}/{route.idle_s:g}"
         methods = ",".join(sorted(method.decode() for method in route.methods))
-        rows.append((methods, route.template, target, route.access + "".join(scopes), times, str(route.max_body_bytes)))
+        limits = ",".join(limit.name for limit in (*route.limits, *route.user_limits)) or "-"
+        size = str(route.max_body_bytes)
+        rows.append((methods, route.template, target, route.access + "".join(scopes), times, size, limits))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -11,8 +11,6 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from gateway.forwarding import client_address
-
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
 
@@ -42,9 +40,7 @@ class AccessLog:
             self._second = int(now)
             self._clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
         grant, request, trace = exchange.grant, exchange.request, exchange.traceparent
-        client = exchange.client.address_text
-        if exchange.gate.trusted_hops:
-            client = client_address(request, exchange.client.address, exchange.gate.trusted_hops)
+        limit = f',"limit":"{exchange.limited_by}"' if exchange.limited_by else ""
         user = f',"user_id":"{grant.user_id}"' if grant is not None else ""
         self._lines.append(
             f'{{"time":"{self._clock}.{int(now % 1 * 1000):03d}+00:00","level":"INFO","component":"gateway",'
@@ -52,7 +48,7 @@ class AccessLog:
             f'"trace_id":"{trace[3:35].decode()}","method":"{request.method.decode()}",{exchange.route.log_fields},'
             f'"status":{exchange.status},"duration_ms":{seconds * 1000:.2f},'
             f'"upstream_ms":{upstream_seconds * 1000:.2f},"bytes_in":{request.body_bytes},"bytes":{exchange.bytes_out},'
-            f'"client":"{client}"{user}}}\n'
+            f'"client":"{exchange.address.decode()}"{limit}{user}}}\n'
         )
 
     def flush(self) -> None:

@@ -32,6 +32,8 @@ def passed_down(exchange: "Exchange", fields: list[bytes], length: int | None, h
         else:
             exchange.is_chunked_out = True
             head.append(b"transfer-encoding: chunked\r\n")
+    if exchange.limit_fields:
+        head.append(exchange.limit_fields)
     if request.origin is not None:
         head.append((exchange.route.cors or exchange.gate.cors).headers(request.origin))
     if not request.keep_alive or exchange.gate.is_stopping or (request.has_body and not request.is_complete):
@@ -68,6 +70,8 @@ def own(exchange: "Exchange", fields: list[bytes], body: bytes) -> bytes:
     head = [status_line(exchange.status), *fields, b"x-request-id: %b\r\n" % exchange.request_id, exchange.route.adds]
     if exchange.status not in (204, 304):
         head.append(b"content-length: %d\r\n" % len(body))
+    if exchange.limit_fields:
+        head.append(exchange.limit_fields)
     if request.origin is not None:
         head.append((exchange.route.cors or exchange.gate.cors).headers(request.origin))
     if exchange.closes:

@@ -28,7 +28,7 @@ class ClientConnection(asyncio.Protocol):
         self.gate = gate
         self.transport: asyncio.Transport
         self.parser = httptools.HttpRequestParser(self)
-        self.address, self.address_text = b"unknown", "unknown"
+        self.address = b"unknown"
         self.incoming: Request | None = None
         self.is_in_head = False
         self.head_bytes = 0
@@ -45,8 +45,7 @@ class ClientConnection(asyncio.Protocol):
         self.write = self.transport.write
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
-            self.address_text = str(peer[0])
-            self.address = self.address_text.encode()
+            self.address = str(peer[0]).encode()
         self.gate.clients.add(self)
         self.set_deadline(self.gate.settings.header_timeout_s)
 

@@ -26,6 +26,9 @@ class GatewaySettings(Settings):
     max_header_bytes: int = Field(32_768, ge=1024, description="largest request head (431 above)")
     max_target_bytes: int = Field(8_192, ge=256, description="longest request target (414 above)")
 
+    limits_factor: float = Field(1, gt=0, le=1e6, description="by which every limit of the route table is multiplied")
+    limit_buckets: int = Field(100_000, ge=2, description="most buckets of each limit, for each worker")
+
     upstream_keepalive_s: float = Field(30, gt=0, description="idle upstream connections are closed after this time")
     upstream_connections: int = Field(512, ge=1, description="most connections to one upstream, for each worker")
 

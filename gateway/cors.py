@@ -16,7 +16,16 @@ ALLOWED_HEADERS = (
     "traceparent",
     "x-request-id",
 )
-EXPOSED_HEADERS = ("etag", "location", "retry-after", "x-request-id", "x-total-count", "link")
+EXPOSED_HEADERS = (
+    "etag",
+    "location",
+    "ratelimit",
+    "ratelimit-policy",
+    "retry-after",
+    "x-request-id",
+    "x-total-count",
+    "link",
+)
 ANY = "*"
 
 

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from gateway.cors import ANY, Cors
-from gateway.table import Route, Table
+from gateway.limits import USER, Limit, LimitEntry
+from gateway.table import PUBLIC, Route, Table
 
 if TYPE_CHECKING:
     from gateway.upstreams import Upstream
@@ -45,6 +46,7 @@ Address = Annotated[
 Origin = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9+.-]*://[a-z0-9.-]+(:[0-9]{1,5})?)$")]
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]
 FieldValue = Annotated[str, Field(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
+Name = Annotated[str, Field(pattern="^[a-z][a-z0-9-]{0,39}$")]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Bytes = Annotated[int, Field(ge=0, le=2**40)]
 
@@ -98,6 +100,7 @@ class UpstreamEntry(_Strict):
 class DefaultsEntry(_Strict):
     timeouts: TimeoutsEntry = TimeoutsEntry(connect_s=2, first_byte_s=30, idle_s=60)
     max_body_bytes: Bytes = 1_048_576
+    limits: list[str] = []
     cors: CorsEntry | None = None
 
     def cors_or(self, origins: Iterable[str]) -> Cors:
@@ -118,6 +121,7 @@ class RouteEntry(_Strict):
     aal: Literal["aal1", "aal2"] = "aal1"
     timeouts: TimeoutsEntry = TimeoutsEntry()
     max_body_bytes: Bytes | None = None
+    limits: list[str] | None = None
     cors: CorsEntry | None = None
     cache_control: FieldValue | None = None
 
@@ -143,7 +147,8 @@ class RouteEntry(_Strict):
 class RoutesFile(_Strict):
     """The whole file."""
 
-    upstreams: dict[Annotated[str, Field(pattern="^[a-z][a-z0-9-]*$")], UpstreamEntry]
+    upstreams: dict[Name, UpstreamEntry]
+    limits: dict[Name, LimitEntry] = {}
     defaults: DefaultsEntry = DefaultsEntry()
     routes: list[RouteEntry]
 
@@ -153,12 +158,15 @@ class RoutesFile(_Strict):
 
     def routes_for(self, upstreams: "Mapping[str, Upstream]") -> list[Route]:
         """The routes, each with its place in `upstreams`; what can be made ready before a request comes, is."""
-        return [self._route(entry, upstreams.get(entry.upstream)) for entry in self.routes]
+        limits = {name: entry.limit(name) for name, entry in self.limits.items()}
+        return [self._route(entry, limits, upstreams.get(entry.upstream)) for entry in self.routes]
 
-    def _route(self, entry: RouteEntry, pool: "Upstream | None") -> Route:
+    def _route(self, entry: RouteEntry, all_limits: Mapping[str, Limit], pool: "Upstream | None") -> Route:
         times = self.defaults.timeouts.model_dump(exclude_none=True) | entry.timeouts.model_dump(exclude_none=True)
         methods = {*entry.methods, *(["HEAD"] if "GET" in entry.methods else [])}
         limit = self.defaults.max_body_bytes if entry.max_body_bytes is None else entry.max_body_bytes
+        limits = [all_limits[name] for name in (self.defaults.limits if entry.limits is None else entry.limits)]
+        waiting = [limit for limit in limits if limit.by == USER and entry.access != PUBLIC]
         return Route(
             template=entry.template,
             methods=frozenset(method.encode() for method in methods),
@@ -173,5 +181,7 @@ class RoutesFile(_Strict):
             needs_aal2=entry.aal == "aal2",
             cors=entry.cors.cors() if entry.cors else None,
             cache_control=f"cache-control: {entry.cache_control}\r\n".encode() if entry.cache_control else b"",
+            limits=tuple(limit for limit in limits if limit not in waiting),
+            user_limits=tuple(waiting),
             **times,
         )

@@ -1,11 +1,12 @@
 """One request and its response: admitted, passed on, answered. Every way it can end is in this file."""
 
 import time
+from math import inf
 from typing import TYPE_CHECKING
 
 from uuid_utils import uuid7
 
-from gateway import answers
+from gateway import addresses, answers
 from gateway.admission import NO_ROUTE, check_grant, find_route, preflight, too_large, wanted_authorization
 from gateway.forwarding import is_request_id, request_head
 from gateway.problems import BadGateway, GatewayTimeout, RequestTimeout
@@ -40,6 +41,9 @@ class Exchange:
     status = 0
     bytes_out = 0
     sent_at = answered_at = 0.0
+    limit_left: float = inf
+    limit_fields = b""
+    limited_by = ""
     has_head = is_chunked_out = is_discarding = is_over = closes = False
 
     def __init__(self, client: "ClientConnection", request: Request) -> None:
@@ -60,13 +64,29 @@ class Exchange:
             if request.problem is not None:
                 raise request.problem
             find_route(self, request)
-            if self.route.access != PUBLIC:
-                authorization = wanted_authorization(self.route, request)
-                if authorization is not None and not self._authorise(authorization):
-                    return
-            self._forward()
+            limits = self.route.limits
+            if not limits or self.gate.limiter.admit(self, limits, self._authenticate):
+                self._authenticate()
         except Problem as problem:
             self._refuse_start(problem)
+
+    @property
+    def address(self) -> bytes:
+        """The client's, as the first of our own proxies saw it."""
+        hops, peer = self.gate.trusted_hops, self.client.address
+        return addresses.client(self.request, peer, hops) if hops else peer
+
+    def _authenticate(self) -> None:
+        if self.route.access != PUBLIC:
+            authorization = wanted_authorization(self.route, self.request)
+            if authorization is not None and not self._authorise(authorization):
+                return
+        self._admit()
+
+    def _admit(self) -> None:
+        limits = self.route.user_limits
+        if not limits or self.gate.limiter.admit(self, limits, self._forward):
+            self._forward()
 
     def _refuse_start(self, problem: Problem) -> None:
         fields = preflight(self, self.request) if problem.status == 405 else None
@@ -95,7 +115,7 @@ class Exchange:
             self.grant = self.gate.tokens.check_after_fetch(authorization)
             if self.route.is_guarded:
                 check_grant(self.route, self.grant)
-            self._forward()
+            self._admit()
             self.flush_request()
         except Problem as problem:
             if not self.is_over:

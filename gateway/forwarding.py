@@ -4,13 +4,14 @@ import random
 import re
 from typing import TYPE_CHECKING
 
+from gateway.addresses import chain
+
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
     from gateway.request import Request
 
 _TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
-_ADDRESS = re.compile(rb"[0-9A-Fa-f.:]{2,45}")
 _random_bits = random.getrandbits
 
 
@@ -57,20 +58,7 @@ def forwarded(request: "Request", address: bytes, trusted_hops: int) -> bytes:
         return b"x-forwarded-for: %b\r\nx-forwarded-proto: http\r\nx-forwarded-host: %b\r\n" % (address, host)
     proto = b"https" if (request.forwarded_proto or b"").strip().lower() == b"https" else b"http"
     return b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\n" % (
-        b", ".join(trusted_chain(request, address, trusted_hops)),
+        b", ".join(chain(request, address, trusted_hops)),
         proto,
         request.forwarded_host or host,
     )
-
-
-def trusted_chain(request: "Request", address: bytes, trusted_hops: int) -> list[bytes]:
-    """The client's address as the first of our own proxies saw it, then those of the proxies between, ours last."""
-    came = (request.forwarded_for or b"").split(b",")
-    chain = [hop.strip() for hop in came if hop.strip()] + [address]
-    return chain[-trusted_hops - 1 :]
-
-
-def client_address(request: "Request", address: bytes, trusted_hops: int) -> str:
-    """The client's address, for the log; `unknown` if a proxy has handed on something else."""
-    found = trusted_chain(request, address, trusted_hops)[0]
-    return found.decode() if _ADDRESS.fullmatch(found) else "unknown"

@@ -16,6 +16,7 @@ from gateway.configuration import TableFile
 from gateway.cors import Cors
 from gateway.entries import RoutesFile, UpstreamEntry
 from gateway.exchange import Exchange
+from gateway.limiter import Limiter
 from gateway.meters import Meters
 from gateway.revocations import RevocationFeed, RevocationSet
 from gateway.table import Route, Table
@@ -46,6 +47,7 @@ class Gate:
         self.feed = RevocationFeed(settings.amqp_url.get_secret_value(), self.revoked)
         verifier = Verifier(settings.jwks_url, settings.issuer, settings.audience)
         self.tokens = Tokens(verifier, self.revoked, settings.token_cache_size)
+        self.limiter = Limiter(settings)
         self.meters = Meters()
         self.access_log = AccessLog()
         self.logs_requests = settings.log_level in ("DEBUG", "INFO")
@@ -164,6 +166,7 @@ class Gate:
     def flush_meters(self) -> None:
         """Hand the numbers to prometheus_client."""
         self.meters.flush()
+        self.limiter.flush_meters()
         meters.CONNECTIONS.set(len(self.clients))
         meters.CACHED_TOKENS.set(len(self.tokens))
         meters.VERIFIED_TOKENS.inc(self.tokens.verified)

@@ -40,6 +40,10 @@ TABLE_LOADED = Gauge(
     "When the route table in use was loaded, in Unix time; the oldest of all workers",
     multiprocess_mode="livemin",
 )
+RATE_LIMITED = Counter(
+    "gateway_rate_limited", "Requests a limit has refused, or in shadow mode would", ["limit", "mode"]
+)
+LIMIT_BUCKETS = Gauge("gateway_limit_buckets", "Buckets of a limit in memory", ["limit"], multiprocess_mode="livesum")
 DROPPED_LINES = Counter("gateway_access_log_dropped_lines", "Access log lines lost to a slow reader")
 
 

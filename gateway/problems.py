@@ -3,12 +3,14 @@
 Problem ─┬─ MethodNotAllowed 405      ├─ HeadersTooLarge 431
          ├─ RequestTimeout 408        ├─ NotSupported 501
          ├─ TargetTooLong 414         ├─ BadGateway 502
-         └─ ExpectationFailed 417     └─ GatewayTimeout 504
+         ├─ ExpectationFailed 417     └─ GatewayTimeout 504
+         └─ RateLimited 429
 """
 
 from collections.abc import Iterable
+from typing import Any
 
-from shared.errors import BadRequest, Forbidden, Problem
+from shared.errors import BadRequest, Forbidden, Problem, TooManyRequests
 
 
 class MethodNotAllowed(Problem):
@@ -30,6 +32,19 @@ class TargetTooLong(Problem):
 
 class ExpectationFailed(Problem):
     status, title, code = 417, "Expectation Failed", "expectation_failed"
+
+
+class RateLimited(TooManyRequests):
+    """A limit of the route table; its name is given as draft-ietf-httpapi-ratelimit-headers asks for."""
+
+    code = "rate_limited"
+
+    def __init__(self, limit: str, retry_after_s: int) -> None:
+        super().__init__(f"Too many requests: the limit {limit} is reached.", retry_after_s=retry_after_s)
+        self.limit = limit
+
+    def document(self, request_id: str | None) -> dict[str, Any]:
+        return {**super().document(request_id), "violated-policies": [self.limit]}
 
 
 class HeadersTooLarge(Problem):

@@ -64,6 +64,7 @@ def parse(text: str, names: Mapping[str, str] | None = None) -> RoutesFile:
 
 
 def _contradictions(routes_file: RoutesFile, root: yaml.Node | None) -> Iterator[str]:
+    yield from _unknown_limits(routes_file, root)
     seen: dict[tuple[str, str], int] = {}
     for number, entry in enumerate(routes_file.routes):
         if entry.upstream not in routes_file.upstreams:
@@ -75,6 +76,15 @@ def _contradictions(routes_file: RoutesFile, root: yaml.Node | None) -> Iterator
                 twice = f"{method} {entry.template} is routed twice (routes[{seen[key]}])"
                 yield _place(root, ("routes", number)) + twice
             seen.setdefault(key, number)
+
+
+def _unknown_limits(routes_file: RoutesFile, root: yaml.Node | None) -> Iterator[str]:
+    named: list[tuple[tuple[int | str, ...], list[str]]] = [(("defaults", "limits"), routes_file.defaults.limits)]
+    named += [(("routes", number, "limits"), entry.limits or []) for number, entry in enumerate(routes_file.routes)]
+    for location, names in named:
+        for name in names:
+            if name not in routes_file.limits:
+                yield _place(root, location) + f"{name!r} is not one of limits"
 
 
 def _fill_in(

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.limits import Limit
+
 if TYPE_CHECKING:
     from gateway.cors import Cors
     from gateway.upstreams import Upstream
@@ -32,6 +34,8 @@ class Route:
     cors: "Cors | None" = None  # without, the table's
     adds: bytes = b""  # fields of every answer
     cache_control: bytes = b""  # the field in answers that are no errors, whatever the upstream says
+    limits: tuple[Limit, ...] = ()  # counted before the token is looked at
+    user_limits: tuple[Limit, ...] = ()  # counted when the user is known
     log_fields: str = ""
     is_guarded: bool = False
     is_marked: bool = False
