@@ -17,7 +17,7 @@ NO_ROUTE = Route(template="(none)", methods=frozenset(), upstream=None, access=P
 
 
 def find_route(exchange: "Exchange", request: Request) -> None:
-    """Set the exchange's route and the target it asks its upstream for. Raise NotFound, or MethodNotAllowed."""
+    """Set the exchange's route and the target it asks its upstream for. Raise the Problem if it may not."""
     path, mark, query = request.target.partition(b"?")
     path = normalise(path)
     methods = exchange.gate.table.match(path)
@@ -29,6 +29,8 @@ def find_route(exchange: "Exchange", request: Request) -> None:
         raise MethodNotAllowed(method.decode() for method in methods)
     exchange.route = route
     exchange.target = (route.upstream_path or path) + mark + query
+    if route.conditions is not None:
+        route.conditions.check(request)
     if request.content_length is not None and request.content_length > route.max_body_bytes:
         raise too_large(route)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 MOST_DISCARDED_BYTES = 65_536
 _CACHE_CONTROL = frozenset({b"cache-control"})
+_NOTICES = frozenset({b"deprecation", b"sunset"})
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
@@ -51,7 +52,7 @@ def marked(route: "Route", status: int, fields: list[bytes]) -> list[bytes]:
     """The fields of an upstream's answer with those the route sets."""
     if route.cache_control and status < 400:
         fields = [*without(fields, _CACHE_CONTROL), route.cache_control]
-    return [*fields, route.adds] if route.adds else fields
+    return [*without(fields, _NOTICES), route.adds] if route.adds else fields
 
 
 def own(exchange: "Exchange", fields: list[bytes], body: bytes) -> bytes:

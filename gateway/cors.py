@@ -25,6 +25,8 @@ EXPOSED_HEADERS = (
     "x-request-id",
     "x-total-count",
     "link",
+    "deprecation",
+    "sunset",
 )
 ANY = "*"
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from gateway.cors import ANY, Cors
 from gateway.limits import USER, Limit, LimitEntry
+from gateway.phones import AppsEntry, ClientsEntry, DeprecationEntry, MaintenanceEntry, conditions
 from gateway.table import PUBLIC, Route, Table
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ class RouteEntry(_Strict):
     limits: list[str] | None = None
     cors: CorsEntry | None = None
     cache_control: FieldValue | None = None
+    deprecation: DeprecationEntry | None = None
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -140,6 +142,11 @@ class RouteEntry(_Strict):
         return self
 
     @property
+    def start(self) -> str:
+        """Its path or prefix."""
+        return self.path or self.prefix or ""
+
+    @property
     def template(self) -> str:
         return self.path or f"{self.prefix}/*"
 
@@ -150,6 +157,9 @@ class RoutesFile(_Strict):
     upstreams: dict[Name, UpstreamEntry]
     limits: dict[Name, LimitEntry] = {}
     defaults: DefaultsEntry = DefaultsEntry()
+    clients: ClientsEntry | None = None
+    maintenance: MaintenanceEntry | None = None
+    apps: AppsEntry = AppsEntry()
     routes: list[RouteEntry]
 
     def table(self) -> Table:
@@ -178,6 +188,8 @@ class RoutesFile(_Strict):
             upstream_path=entry.upstream_path.encode() if entry.upstream_path else None,
             is_prefix=entry.prefix is not None,
             pool=pool,
+            conditions=conditions(entry.upstream, entry.start, self.maintenance, self.clients),
+            adds=entry.deprecation.fields() if entry.deprecation else b"",
             needs_aal2=entry.aal == "aal2",
             cors=entry.cors.cors() if entry.cors else None,
             cache_control=f"cache-control: {entry.cache_control}\r\n".encode() if entry.cache_control else b"",

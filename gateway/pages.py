@@ -9,7 +9,7 @@ from gateway.documents import Documents
 from gateway.table import PUBLIC, Route
 from shared import metrics, trace
 from shared.app import answer_ready
-from shared.errors import MEDIA_TYPE, Problem
+from shared.errors import MEDIA_TYPE, NotFound, Problem
 
 if TYPE_CHECKING:
     from gateway.gate import Gate
@@ -18,9 +18,11 @@ _GET = frozenset({b"GET", b"HEAD"})
 PATHS = (
     "/healthz", "/livez", "/readyz", "/metrics", "/status",
     "/openapi.json", "/docs", "/docs/{file}", "/.well-known/jwks.json",
+    "/.well-known/assetlinks.json", "/.well-known/apple-app-site-association",
 )  # fmt: skip
 ROUTES = tuple(Route(path, _GET, None, PUBLIC, max_body_bytes=0) for path in PATHS)
 JWKS_MAX_AGE_S = 600
+APPS_MAX_AGE_S = 3_600
 
 
 def blueprint(gate: "Gate") -> Blueprint:
@@ -63,11 +65,29 @@ def blueprint(gate: "Gate") -> Blueprint:
 
     @bp.get("/.well-known/jwks.json")
     def jwks() -> Response:
-        response = jsonify(documents.jwks())
-        response.headers["Cache-Control"] = f"public, max-age={JWKS_MAX_AGE_S}"
-        return response
+        return _kept(documents.jwks(), JWKS_MAX_AGE_S)
+
+    @bp.get("/.well-known/assetlinks.json")
+    def assetlinks() -> Response:
+        apps = gate.routes_file.apps
+        if not apps.android:
+            raise NotFound("No Android app belongs to this host.")
+        return _kept(apps.assetlinks(), APPS_MAX_AGE_S)
+
+    @bp.get("/.well-known/apple-app-site-association")
+    def site_association() -> Response:
+        apps = gate.routes_file.apps
+        if not apps.apple:
+            raise NotFound("No iOS app belongs to this host.")
+        return _kept(apps.site_association(), APPS_MAX_AGE_S)
 
     return bp
+
+
+def _kept(document: Any, max_age_s: int) -> Response:
+    response = jsonify(document)
+    response.headers["Cache-Control"] = f"public, max-age={max_age_s}"
+    return response
 
 
 def _fresh(document: dict[str, Any]) -> Response:

@@ -1,10 +1,10 @@
 """Refusals only a gateway makes, beside those of `shared.errors`.
 
-Problem ─┬─ MethodNotAllowed 405      ├─ HeadersTooLarge 431
-         ├─ RequestTimeout 408        ├─ NotSupported 501
-         ├─ TargetTooLong 414         ├─ BadGateway 502
-         ├─ ExpectationFailed 417     └─ GatewayTimeout 504
-         └─ RateLimited 429
+Problem ─┬─ MethodNotAllowed 405      ├─ RateLimited 429
+         ├─ RequestTimeout 408        ├─ HeadersTooLarge 431
+         ├─ TargetTooLong 414         ├─ NotSupported 501
+         ├─ ExpectationFailed 417     ├─ BadGateway 502
+         └─ UpgradeRequired 426       └─ GatewayTimeout 504
 """
 
 from collections.abc import Iterable
@@ -45,6 +45,21 @@ class RateLimited(TooManyRequests):
 
     def document(self, request_id: str | None) -> dict[str, Any]:
         return {**super().document(request_id), "violated-policies": [self.limit]}
+
+
+class UpgradeRequired(Problem):
+    """The app is too old. `Upgrade` names the version wanted (RFC 9110, section 15.5.22), the body where it is."""
+
+    status, title, code = 426, "Upgrade Required", "app_too_old"
+
+    def __init__(self, minimum_version: str, store_url: str) -> None:
+        detail = f"This version of the app is too old; it needs {minimum_version} or a later one."
+        super().__init__(detail, headers={"Upgrade": f"app/{minimum_version}", "Connection": "upgrade"})
+        self.minimum_version, self.store_url = minimum_version, store_url
+
+    def document(self, request_id: str | None) -> dict[str, Any]:
+        more = {"minimum_version": self.minimum_version, "store_url": self.store_url}
+        return {**super().document(request_id), **more}
 
 
 class HeadersTooLarge(Problem):

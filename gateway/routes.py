@@ -9,6 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from gateway.entries import NAME, RoutesFile, address
+from gateway.phones import unknown
 
 
 class Mistakes(Exception):
@@ -65,6 +66,9 @@ def parse(text: str, names: Mapping[str, str] | None = None) -> RoutesFile:
 
 def _contradictions(routes_file: RoutesFile, root: yaml.Node | None) -> Iterator[str]:
     yield from _unknown_limits(routes_file, root)
+    starts = {entry.start for entry in routes_file.routes}
+    for place, mistake in unknown(routes_file.maintenance, routes_file.clients, routes_file.upstreams, starts):
+        yield _place(root, place) + mistake
     seen: dict[tuple[str, str], int] = {}
     for number, entry in enumerate(routes_file.routes):
         if entry.upstream not in routes_file.upstreams:

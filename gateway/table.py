@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.limits import Limit
 
 if TYPE_CHECKING:
+    from gateway.conditions import Conditions
     from gateway.cors import Cors
     from gateway.upstreams import Upstream
 
@@ -32,6 +33,7 @@ class Route:
     pool: "Upstream | None" = None
     needs_aal2: bool = False
     cors: "Cors | None" = None  # without, the table's
+    conditions: "Conditions | None" = None
     adds: bytes = b""  # fields of every answer
     cache_control: bytes = b""  # the field in answers that are no errors, whatever the upstream says
     limits: tuple[Limit, ...] = ()  # counted before the token is looked at
