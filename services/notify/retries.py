@@ -32,11 +32,13 @@ def refuse_early(delivery: Claimed, policy: Policy) -> Result | None:
 def judge(delivery: Claimed, result: Result, policy: Policy) -> dict[str, Any]:
     """The row's next state; `retry_s` is None when it is finished."""
     retry_s, state = None, "sent" if result.outcome is Outcome.ACCEPTED else "failed"
-    if result.outcome in RETRIED and delivery.attempt < policy.max_attempts:
+    is_attempt = result.outcome is not Outcome.POSTPONED
+    if result.outcome in RETRIED and (delivery.attempt < policy.max_attempts or not is_attempt):
         retry_s, state = wait_s(delivery.attempt, result.retry_after_s, policy), "retrying"
     return {
         "id": str(delivery.id),
         "attempt": delivery.attempt,
+        "is_attempt": is_attempt,
         "state": state,
         "outcome": result.outcome.value,
         "reason": printable(result.reason),

@@ -10,7 +10,7 @@ from tests.notify.test_content import claimed
 POLICY = retries.Policy(max_attempts=8, base_s=5)
 
 
-@pytest.mark.parametrize("outcome", list(Outcome))
+@pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.POSTPONED])
 def test_what_is_retried_is_retried_until_the_attempts_are_over(outcome: Outcome) -> None:
     first = retries.judge(claimed("message", attempt=1), Result(outcome), POLICY)
     last = retries.judge(claimed("message", attempt=8), Result(outcome), POLICY)
@@ -19,6 +19,12 @@ def test_what_is_retried_is_retried_until_the_attempts_are_over(outcome: Outcome
     assert first["state"] == {True: "retrying", False: "failed"}[outcome in RETRIED] or outcome is Outcome.ACCEPTED
     assert last["retry_s"] is None
     assert last["state"] == ("sent" if outcome is Outcome.ACCEPTED else "failed")
+
+
+def test_what_was_not_begun_is_no_attempt() -> None:
+    last = retries.judge(claimed("message", attempt=8), Result(Outcome.POSTPONED), POLICY)
+
+    assert (last["state"], last["is_attempt"]) == ("retrying", False)
 
 
 def test_waits_double_up_to_an_hour() -> None:

@@ -22,9 +22,10 @@ class Outcome(StrEnum):
     THROTTLED = "throttled"
     CREDENTIALS = "credentials"  # ours are refused: a fault for an operator to mend, so it is tried again
     AMBIGUOUS = "ambiguous"  # sent, and the answer was lost
+    POSTPONED = "postponed"  # not begun: the batch took too long. That is no attempt
 
 
-RETRIED = frozenset({Outcome.RETRY_AFTER, Outcome.THROTTLED, Outcome.CREDENTIALS, Outcome.AMBIGUOUS})
+RETRIED = frozenset({Outcome.RETRY_AFTER, Outcome.THROTTLED, Outcome.CREDENTIALS, Outcome.AMBIGUOUS, Outcome.POSTPONED})
 
 
 @dataclass(frozen=True, slots=True)

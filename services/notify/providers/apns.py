@@ -15,7 +15,7 @@ from apns2.credentials import TokenCredentials
 from apns2.payload import Payload, PayloadAlert
 
 from services.notify.providers import Outcome, Push, Result
-from services.notify.providers.transport import Answer, NoAnswer, Request, Transport
+from services.notify.providers.transport import OUT_OF_TIME, Answer, NoAnswer, Request, Transport
 
 TOKEN_LIFETIME_S = 45 * 60  # Apple: not older than an hour …
 TOKEN_MIN_AGE_S = 20 * 60  # … and not renewed more often than every twenty minutes
@@ -103,6 +103,8 @@ def payload(push: Push) -> Payload:
 
 def judge(answer: Answer | NoAnswer) -> Result:
     """What an answer means. A token is dead on 410 only, and only since the time Apple gives."""
+    if answer is OUT_OF_TIME:
+        return Result(Outcome.POSTPONED, OUT_OF_TIME.reason)
     if isinstance(answer, NoAnswer):
         return Result(Outcome.AMBIGUOUS if answer.is_sent else Outcome.RETRY_AFTER, answer.reason)
     if answer.status == 200:

@@ -20,7 +20,7 @@ from pyfcm.errors import FCMError
 from requests.adapters import HTTPAdapter
 
 from services.notify.providers import Outcome, Push, Result
-from services.notify.providers.transport import Answer, NoAnswer, Request, Transport
+from services.notify.providers.transport import OUT_OF_TIME, Answer, NoAnswer, Request, Transport
 
 RENEW_BEFORE_S = 300
 DEFAULT_QUOTA_WAIT_S = 60  # what Google asks for after a 429 without Retry-After
@@ -133,6 +133,8 @@ def message(api: FcmApi, push: Push) -> bytes:
 
 def judge(answer: Answer | NoAnswer) -> Result:
     """What an answer means. Only FCM's own UNREGISTERED calls a token dead: a bare 404 may be a wrong project."""
+    if answer is OUT_OF_TIME:
+        return Result(Outcome.POSTPONED, OUT_OF_TIME.reason)
     if isinstance(answer, NoAnswer):
         return Result(Outcome.AMBIGUOUS if answer.is_sent else Outcome.RETRY_AFTER, answer.reason)
     code = _code(answer)

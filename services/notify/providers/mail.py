@@ -47,7 +47,7 @@ class Smtp:
         begin_until = (time.monotonic() + until) / 2
         for mail in items:
             if time.monotonic() > begin_until:
-                results.append(Result(Outcome.RETRY_AFTER, "the relay is slow"))
+                results.append(Result(Outcome.POSTPONED, "the relay is slow"))
                 continue
             result = self._send(mail, until)
             results.append(result)

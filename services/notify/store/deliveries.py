@@ -156,15 +156,17 @@ def store_outcomes(conn: Connection, outcomes: Sequence[dict[str, Any]]) -> list
     """Write what became of claimed deliveries; the rows that took it.
 
     An outcome of an older attempt is dropped if another sender has claimed the row since, unless it says "accepted":
-    that is a fact about the provider whoever learnt it.
+    that is a fact about the provider whoever learnt it. What was not begun gives its attempt back.
     """
     sql = """
         UPDATE deliveries d SET
+            attempts = d.attempts - (NOT r.is_attempt)::integer,
             state = r.state, outcome = r.outcome, reason = r.reason, provider_id = r.provider_id,
             next_attempt_at = now() + coalesce(r.retry_s, 0) * interval '1 second',
             finished_at = CASE WHEN r.retry_s IS NULL THEN now() END
         FROM jsonb_to_recordset(%(outcomes)s) AS r (
-            id uuid, attempt integer, state text, outcome text, reason text, provider_id text, retry_s float8
+            id uuid, attempt integer, is_attempt boolean, state text, outcome text, reason text, provider_id text,
+            retry_s float8
         )
         WHERE d.id = r.id AND d.finished_at IS NULL AND (d.attempts = r.attempt OR r.state = 'sent')
         RETURNING d.id, d.message_id
