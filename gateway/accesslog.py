@@ -16,17 +16,23 @@ if TYPE_CHECKING:
 
 MOST_PENDING = 64  # batches; beyond that the reader is too slow, and lines are counted and dropped
 
+LINE = (
+    b'{"time":"%b.%03d+00:00","level":"INFO","component":"gateway","logger":"access","message":"request",'
+    b'"request_id":"%b","trace_id":"%b","method":"%b",%b,"status":%d,"duration_ms":%.2f,"upstream_ms":%.2f,'
+    b'"bytes_in":%d,"bytes":%d,"client":"%b"%b%b}\n'
+)
+
 
 class AccessLog:
     """Lines are collected by the event loop and handed over in batches by `flush`."""
 
     def __init__(self, descriptor: int | None = None) -> None:
         self._descriptor = descriptor
-        self._lines: list[str] = []
+        self._lines: list[bytes] = []
         self._batches: queue.Queue[bytes | None] = queue.Queue(MOST_PENDING)
         self._thread = threading.Thread(target=self._write, name="access-log", daemon=True)
         self._second = 0
-        self._clock = ""
+        self._clock = b""
         self.dropped = 0  # and not yet told in the log
         self.lost = 0  # and not yet counted in the metrics
 
@@ -38,30 +44,39 @@ class AccessLog:
         now = time.time()
         if int(now) != self._second:
             self._second = int(now)
-            self._clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
-        grant, request, trace = exchange.grant, exchange.request, exchange.traceparent
-        limit = f',"limit":"{exchange.limited_by}"' if exchange.limited_by else ""
-        user = f',"user_id":"{grant.user_id}"' if grant is not None else ""
+            self._clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)).encode()
+        grant, request = exchange.grant, exchange.request
         self._lines.append(
-            f'{{"time":"{self._clock}.{int(now % 1 * 1000):03d}+00:00","level":"INFO","component":"gateway",'
-            f'"logger":"access","message":"request","request_id":"{exchange.request_id.decode()}",'
-            f'"trace_id":"{trace[3:35].decode()}","method":"{request.method.decode()}",{exchange.route.log_fields},'
-            f'"status":{exchange.status},"duration_ms":{seconds * 1000:.2f},'
-            f'"upstream_ms":{upstream_seconds * 1000:.2f},"bytes_in":{request.body_bytes},"bytes":{exchange.bytes_out},'
-            f'"client":"{exchange.address.decode()}"{limit}{user}}}\n'
+            LINE
+            % (
+                self._clock,
+                (now - self._second) * 1000,
+                exchange.request_id,
+                exchange.traceparent[3:35],
+                request.method,
+                exchange.route.log_fields,
+                exchange.status,
+                seconds * 1000,
+                upstream_seconds * 1000,
+                request.body_bytes,
+                exchange.bytes_out,
+                exchange.address,
+                b',"limit":"%b"' % exchange.limited_by.encode() if exchange.limited_by else b"",
+                b"" if grant is None else b',"user_id":"%b"' % grant.user_id.encode(),
+            )
         )
 
     def flush(self) -> None:
         """Hand what was collected to the writing thread."""
         if self.dropped and not self._batches.full():
             lost = {"level": "WARNING", "component": "gateway", "logger": "access", "dropped_lines": self.dropped}
-            self._lines.append(json.dumps(lost) + "\n")
+            self._lines.append(json.dumps(lost).encode() + b"\n")
             self.dropped = 0
         if not self._lines:
             return
         lines, self._lines = self._lines, []
         try:
-            self._batches.put_nowait("".join(lines).encode())
+            self._batches.put_nowait(b"".join(lines))
         except queue.Full:
             self.dropped += len(lines)
             self.lost += len(lines)

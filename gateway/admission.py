@@ -19,8 +19,7 @@ NO_ROUTE = Route(template="(none)", methods=frozenset(), upstream=None, access=P
 def find_route(exchange: "Exchange", request: Request) -> None:
     """Set the exchange's route and the target it asks its upstream for. Raise the Problem if it may not."""
     path, mark, query = request.target.partition(b"?")
-    path = normalise(path)
-    methods = exchange.gate.table.match(path)
+    path, methods = exchange.gate.table.find(path)
     if methods is None:
         raise NotFound("There is nothing at this address.")
     route = methods.get(request.method)

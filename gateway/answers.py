@@ -25,27 +25,30 @@ def passed_down(exchange: "Exchange", fields: list[bytes], length: int | None, h
     """The head of an upstream's response; decides how its body is framed, and whether the connection is kept."""
     request = exchange.request
     route = exchange.route
-    head = marked(route, exchange.status, fields) if route.is_marked else fields
-    head.insert(0, status_line(exchange.status))
+    head = [status_line(exchange.status), *(marked(route, exchange.status, fields) if route.is_marked else fields)]
     if length is None and not has_no_body:
         if request.is_http_10:
             exchange.closes = True
         else:
             exchange.is_chunked_out = True
             head.append(b"transfer-encoding: chunked\r\n")
-    if exchange.limit_fields:
-        head.append(exchange.limit_fields)
-    if request.origin is not None:
-        head.append((exchange.route.cors or exchange.gate.cors).headers(request.origin))
+    head.append(passed_down_end(exchange))
+    return head
+
+
+def passed_down_end(exchange: "Exchange") -> bytes:
+    """The end of such a head: the gateway's own fields."""
+    request = exchange.request
     if not request.keep_alive or exchange.gate.is_stopping or (request.has_body and not request.is_complete):
         exchange.closes = True
+    own_fields = exchange.limit_fields
+    if request.origin is not None:
+        own_fields += (exchange.route.cors or exchange.gate.cors).headers(request.origin)
     if exchange.closes:
-        head.append(b"x-request-id: %b\r\nconnection: close\r\n\r\n" % exchange.request_id)
-    elif request.is_http_10:
-        head.append(b"x-request-id: %b\r\nconnection: keep-alive\r\n\r\n" % exchange.request_id)
-    else:
-        head.append(b"x-request-id: %b\r\n\r\n" % exchange.request_id)
-    return head
+        return b"%bx-request-id: %b\r\nconnection: close\r\n\r\n" % (own_fields, exchange.request_id)
+    if request.is_http_10:
+        return b"%bx-request-id: %b\r\nconnection: keep-alive\r\n\r\n" % (own_fields, exchange.request_id)
+    return b"%bx-request-id: %b\r\n\r\n" % (own_fields, exchange.request_id)
 
 
 def marked(route: "Route", status: int, fields: list[bytes]) -> list[bytes]:

@@ -3,13 +3,13 @@
 import asyncio
 from collections import deque
 from math import inf
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 
 from gateway.exchange import Exchange
 from gateway.problems import HeadersTooLarge, RequestTimeout, malformed
-from gateway.request import Request, handlers, judge_field
+from gateway.request import Request, read_field
 from shared.errors import Problem
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class ClientConnection(asyncio.Protocol):
         self.parser = httptools.HttpRequestParser(self)
         self.address = b"unknown"
         self.incoming: Request | None = None
+        self.is_at_start = True  # llhttp has read nothing of the next request
         self.is_in_head = False
         self.head_bytes = 0
         self.exchange: Exchange | None = None
@@ -38,6 +39,7 @@ class ClientConnection(asyncio.Protocol):
         self.is_lingering = False
         self.is_read_paused = False
         self.is_write_paused = False
+        self.known: dict[str, Any] | None = None  # what the fields of the request say that is being read
         self.unread = inf  # bytes of answers the client had not taken when that was last looked at
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -58,6 +60,17 @@ class ClientConnection(asyncio.Protocol):
             return
         self.head_bytes = self.head_bytes + len(data) if self.is_in_head else len(data)
         started_earlier = self.is_in_head
+        line = fields = b""
+        if self.is_at_start:
+            end = data.find(b"\n") + 1
+            line, fields = data[:end], data[end:]
+            self.known = self.gate.known_fields.get(fields)
+            if self.known is not None:
+                found = self.gate.known_lines.get(line)
+                if found is not None:
+                    self._receive_known(found, self.known)
+                    return
+                data = line + b"\r\n"  # llhttp has read the rest before
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -70,8 +83,30 @@ class ClientConnection(asyncio.Protocol):
         exchange = self.exchange
         if exchange is not None:
             exchange.flush_request()
+            if fields and exchange.grant is not None and exchange.request.is_complete:
+                self._learn(line, fields, exchange.request)
         if self.queue:
             self.pause_reading()
+
+    def _learn(self, line: bytes, fields: bytes, request: Request) -> None:
+        """Remember what has just been read of a signed-in user's request, lest it must be read again."""
+        if self.known is not None:
+            self.gate.known_lines.learn(line, request)
+        else:
+            self.gate.known_fields.see(fields)
+
+    def _receive_known(self, line: tuple[bytes, bytes], fields: dict[str, Any]) -> None:
+        """Take a request of which every byte has been read before: llhttp is not asked, and none the wiser."""
+        request = Request.again(line[1], fields)
+        request.method = line[0]
+        request.is_complete = True
+        if self.exchange is not None or self.queue or self.is_write_paused:
+            self.queue.append(request)
+            self.pause_reading()
+        elif not self.transport.is_closing():
+            self.exchange = exchange = request.exchange = Exchange(self, request)
+            exchange.start()
+            exchange.flush_request()
 
     def _after_refused_upgrade(self, rest: bytes) -> None:
         """llhttp stops after a request to upgrade; it was served as if it had not asked, and more may follow."""
@@ -104,9 +139,13 @@ class ClientConnection(asyncio.Protocol):
 
     # What httptools calls, in this order.
 
+    def on_message_begin(self) -> None:
+        self.is_at_start = False
+
     def on_url(self, url: bytes) -> None:
         if self.incoming is None:
-            self.incoming = Request(url)
+            known = self.known
+            self.incoming = Request(url) if known is None else Request.again(url, known)
             self.is_in_head = True
             if self.exchange is None:
                 self.set_deadline(self.gate.settings.header_timeout_s)
@@ -115,13 +154,8 @@ class ClientConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         request = self.incoming
-        if request is None or not self.is_in_head:  # a trailer, which is dropped
-            return
-        handler = handlers.get(name, judge_field)
-        if handler is None:
-            request.fields.append(b"%b: %b\r\n" % (name, value))
-        else:
-            handler(request, name, value)
+        if request is not None and self.is_in_head:  # else a trailer, which is dropped
+            read_field(request, name, value)
 
     def on_headers_complete(self) -> None:
         request = self.incoming
@@ -154,6 +188,7 @@ class ClientConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         request, self.incoming = self.incoming, None
+        self.is_at_start = True
         if request is not None:
             request.is_complete = True
             if request.exchange is not None:

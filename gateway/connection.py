@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from gateway import answers
 from gateway.headers import MOST_NAMES, connection_says, may_leave, named_in_connection, without
+from gateway.heads import KnownAnswer
 from gateway.problems import BadGateway
 
 if TYPE_CHECKING:
@@ -38,21 +40,27 @@ class UpstreamConnection(asyncio.Protocol):
         self.exchange: Exchange | None = None
         self.idle_since = 0.0
         self.is_reused = False
+        self.has_answered = False
+        self.has_head = False
+        self.is_done = False
         self.ends_with_connection = False
 
     def begin(self, exchange: "Exchange") -> None:
         """Give the connection to an exchange."""
         self.exchange = exchange
+        self.has_answered = False  # any byte of this response has come
+        exchange.upstream = self
+
+    def _begin_response(self) -> None:
+        self.has_answered = True
         self.fields: list[bytes] = []
         self.length: int | None = None
         self.is_chunked = False
         self.connection: bytes | None = None
         self.head_bytes = 0
-        self.has_answered = False  # any byte of this response has come
         self.has_head = False
         self.is_done = False
         self.may_reuse = False
-        exchange.upstream = self
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -63,7 +71,17 @@ class UpstreamConnection(asyncio.Protocol):
         if exchange is None:
             self.transport.abort()
             return
-        self.has_answered = True
+        head = b""
+        if not self.has_answered:
+            end = data.find(b"\r\n\r\n") + 4
+            head = data[:end]
+            known = self.pool.known_answers.get(head)
+            if known is not None and len(data) == end + known.length and self._is_ordinary(exchange):
+                self.exchange = None
+                exchange.answer_known(known, data[end:])
+                self.pool.give_back(self)
+                return
+            self._begin_response()
         try:
             self.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -73,6 +91,8 @@ class UpstreamConnection(asyncio.Protocol):
             self.may_reuse = False  # what came behind the response is nobody's
         if self.is_done:
             self.exchange = None
+            if head and self.may_reuse and len(data) == len(head) + (self.length or 0):
+                self._learn(exchange, head)
             exchange.response_complete()
             if self.may_reuse and exchange.request.is_complete and not self.transport.is_closing():
                 self.pool.give_back(self)
@@ -85,6 +105,18 @@ class UpstreamConnection(asyncio.Protocol):
             if self.head_bytes > MOST_HEAD_BYTES:
                 self._fail(ValueError("the response head is too large"))
 
+    def _is_ordinary(self, exchange: "Exchange") -> bool:
+        """True if what the client gets depends on nothing but the answer's bytes, and the connection stays."""
+        request = exchange.request
+        is_whole = request.is_complete and request.method != b"HEAD"
+        return is_whole and not exchange.route.is_marked and not self.transport.is_closing()
+
+    def _learn(self, exchange: "Exchange", head: bytes) -> None:
+        """Remember a head that came with all of its body."""
+        if self.length is not None and exchange.status not in (204, 304) and self._is_ordinary(exchange):
+            fields = answers.status_line(exchange.status) + b"".join(self.fields)
+            self.pool.known_answers.learn(head, KnownAnswer(exchange.status, fields, self.length))
+
     def _fail(self, error: Exception) -> None:
         exchange, self.exchange = self.exchange, None
         self.transport.abort()
@@ -93,6 +125,10 @@ class UpstreamConnection(asyncio.Protocol):
             exchange.upstream_failed(BadGateway(f"The {self.pool.name} service gave an answer that is not HTTP."))
 
     # What httptools calls, in this order.
+
+    def on_message_begin(self) -> None:
+        if self.is_done:
+            raise ValueError("a response nobody asked for")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         rule = _rules.get(name)

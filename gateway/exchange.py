@@ -17,6 +17,7 @@ from shared.errors import Problem, Unavailable
 if TYPE_CHECKING:
     from gateway.client import ClientConnection
     from gateway.connection import UpstreamConnection
+    from gateway.heads import KnownAnswer
     from gateway.tokens import Grant
     from gateway.upstreams import Upstream
 
@@ -231,6 +232,19 @@ class Exchange:
                 self.client.write(data)
         if self.has_head and not self.is_over:
             self.client.set_deadline(self.route.idle_s)
+
+    def answer_known(self, known: "KnownAnswer", body: bytes) -> None:
+        """Pass on a whole response whose head has been read before."""
+        self.upstream = None
+        self.status = known.status
+        self.answered_at = time.perf_counter()
+        self.has_head = True
+        self.bytes_out = len(body)
+        if self.client.transport.is_closing():
+            self.client_left()
+        else:
+            self.client.write(b"%b%b%b" % (known.fields, answers.passed_down_end(self), body))
+            self._finish()
 
     def response_complete(self) -> None:
         """The upstream has said all it had to say."""

@@ -29,26 +29,33 @@ def continue_trace(header: bytes | None) -> bytes:
 
 
 def request_head(exchange: "Exchange", authority: bytes) -> list[bytes]:
-    """Request line and fields as the upstream gets them, in pieces."""
+    """Request line and fields as the upstream gets them."""
     request = exchange.request
     exchange.traceparent = traceparent = continue_trace(request.traceparent)
-    head = request.fields
-    head.insert(0, b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method, exchange.target, authority))
-    head.append(
-        b"x-request-id: %b\r\ntraceparent: %b\r\n%b"
-        % (exchange.request_id, traceparent, forwarded(request, exchange.client.address, exchange.gate.trusted_hops))
+    head = b"%b %b HTTP/1.1\r\nhost: %b\r\n%bx-request-id: %b\r\ntraceparent: %b\r\n%b\r\n" % (
+        request.method,
+        exchange.target,
+        authority,
+        rendered(request) if request.rendered is None else request.rendered,
+        exchange.request_id,
+        traceparent,
+        forwarded(request, exchange.client.address, exchange.gate.trusted_hops),
     )
+    return [head]
+
+
+def rendered(request: "Request") -> bytes:
+    """The fields that go on and follow from nothing but the request's own."""
+    fields = request.fields.copy()
     if request.authorization is not None:
-        head.append(b"authorization: %b\r\n" % request.authorization)
+        fields.append(b"authorization: %b\r\n" % request.authorization)
     if request.origin is not None:
-        head.append(b"origin: %b\r\n" % request.origin)
+        fields.append(b"origin: %b\r\n" % request.origin)
     if request.chunked:
-        head.append(b"transfer-encoding: chunked\r\n\r\n")
+        fields.append(b"transfer-encoding: chunked\r\n")
     elif request.content_length is not None:
-        head.append(b"content-length: %d\r\n\r\n" % request.content_length)
-    else:
-        head.append(b"\r\n")
-    return head
+        fields.append(b"content-length: %d\r\n" % request.content_length)
+    return b"".join(fields)
 
 
 def forwarded(request: "Request", address: bytes, trusted_hops: int) -> bytes:

@@ -16,6 +16,7 @@ from gateway.configuration import TableFile
 from gateway.cors import Cors
 from gateway.entries import RoutesFile, UpstreamEntry
 from gateway.exchange import Exchange
+from gateway.heads import KnownFields, KnownLines
 from gateway.limiter import Limiter
 from gateway.meters import Meters
 from gateway.revocations import RevocationFeed, RevocationSet
@@ -48,6 +49,8 @@ class Gate:
         verifier = Verifier(settings.jwks_url, settings.issuer, settings.audience)
         self.tokens = Tokens(verifier, self.revoked, settings.token_cache_size)
         self.limiter = Limiter(settings)
+        self.known_fields = KnownFields(settings)
+        self.known_lines = KnownLines()
         self.meters = Meters()
         self.access_log = AccessLog()
         self.logs_requests = settings.log_level in ("DEBUG", "INFO")
@@ -152,6 +155,8 @@ class Gate:
                     self.flush_meters()
                 if count % 50 == 0:
                     self.revoked.purge()
+                if count % 3000 == 0:
+                    self.known_fields.grow_old()
             except Exception as error:
                 self.report(error)
 
@@ -162,6 +167,7 @@ class Gate:
             client.deadline_passed()
         for upstream in (*self.upstreams.values(), *self.retired):
             upstream.close_idle(now)
+            upstream.known_answers.forget()
 
     def flush_meters(self) -> None:
         """Hand the numbers to prometheus_client."""

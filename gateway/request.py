@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from gateway import headers
 from gateway.problems import ExpectationFailed, HeadersTooLarge, NotSupported, TargetTooLong, malformed
@@ -44,11 +44,23 @@ class Request:
     is_complete = False
     problem: Problem | None = None
     exchange: Optional["Exchange"] = None
+    rendered: bytes | None = None  # the fields that go on and follow from nothing but the request's own
+    is_known = False  # its fields have been read and judged before
 
     def __init__(self, target: bytes) -> None:
         self.target = target
         self.fields: list[bytes] = []
         self.body: list[bytes] = []  # what came before anyone could take it
+
+    @classmethod
+    def again(cls, target: bytes, fields: dict[str, Any]) -> "Request":
+        """A request whose fields are known to say this (`heads.KnownFields`)."""
+        request = cls.__new__(cls)
+        request.__dict__ = fields.copy()
+        request.target = target
+        request.body = []
+        request.is_known = True
+        return request
 
     def refuse(self, problem: Problem) -> None:
         """Remember the first reason to refuse."""
@@ -56,10 +68,21 @@ class Request:
             self.problem = problem
 
     def judge_head(self, settings: "GatewaySettings", head_bytes: int) -> None:
-        """Refuse what is too large, and what the next server may read differently (RFC 9112, sections 3.2 and 11).
+        """Refuse what is too large, and what the next server may read differently.
 
         `head_bytes` is at least the head's size: only if that is too much is the head itself measured.
         """
+        if not self.is_known:
+            self.judge_fields()
+        if len(self.target) > settings.max_target_bytes:
+            self.refuse(TargetTooLong("The request target is too long."))
+        elif head_bytes > settings.max_header_bytes:
+            size = len(self.target) + sum(map(len, self.fields)) + len(self.authorization or b"")
+            if size > settings.max_header_bytes:
+                self.refuse(HeadersTooLarge("The request's header fields are too large."))
+
+    def judge_fields(self) -> None:
+        """Refuse fields that two servers may read differently (RFC 9112, sections 3.2 and 11)."""
         self.has_body = self.chunked or bool(self.content_length)
         if self.host is None and not self.is_http_10:
             self.refuse(malformed("The request has no Host header."))
@@ -71,12 +94,6 @@ class Request:
             self.refuse(NotSupported("This connection cannot change its protocol.", code="upgrade_not_supported"))
         if self.connection is not None and (named := headers.named_in_connection(self.connection)):
             self.fields = headers.without(self.fields, named)
-        if len(self.target) > settings.max_target_bytes:
-            self.refuse(TargetTooLong("The request target is too long."))
-        elif head_bytes > settings.max_header_bytes:
-            size = len(self.target) + sum(map(len, self.fields)) + len(self.authorization or b"")
-            if size > settings.max_header_bytes:
-                self.refuse(HeadersTooLarge("The request's header fields are too large."))
 
 
 Handler = Callable[[Request, bytes, bytes], None]
@@ -154,16 +171,25 @@ _READ: dict[bytes, Handler] = {
     b"x-forwarded-proto": _note("forwarded_proto"),
     b"x-forwarded-host": _note("forwarded_host"),
 }
-# By the name as it was spelled; None means that the field goes on as it is. Filled by `judge_field`.
-handlers: dict[bytes, Handler | None] = {}
+# By the name as it was spelled; None means that the field goes on as it is. Filled by `_judge_field`.
+_handlers: dict[bytes, Handler | None] = {}
 
 
-def judge_field(request: Request, raw_name: bytes, value: bytes) -> None:
+def read_field(request: Request, name: bytes, value: bytes) -> None:
+    """Take a field as llhttp found it: it goes on, is dropped, or says something about the request."""
+    handler = _handlers.get(name, _judge_field)
+    if handler is None:
+        request.fields.append(b"%b: %b\r\n" % (name, value))
+    else:
+        handler(request, name, value)
+
+
+def _judge_field(request: Request, raw_name: bytes, value: bytes) -> None:
     """Handle a field whose name has not been seen in this spelling, and remember how."""
     name = raw_name.lower()
     handler = _READ.get(name) or (None if headers.may_enter(name) else _drop)
-    if len(handlers) < headers.MOST_NAMES:
-        handlers[raw_name] = handler
+    if len(_handlers) < headers.MOST_NAMES:
+        _handlers[raw_name] = handler
     if handler is None:
         request.fields.append(b"%b: %b\r\n" % (raw_name, value))
     else:

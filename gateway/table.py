@@ -2,15 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gateway.limits import Limit
+from gateway.paths import normalise
 
 if TYPE_CHECKING:
     from gateway.conditions import Conditions
     from gateway.cors import Cors
     from gateway.upstreams import Upstream
 
+
+MOST_PATHS = 1_024
 PUBLIC, OPTIONAL, USER = "public", "optional", "user"
 
 
@@ -38,12 +42,12 @@ class Route:
     cache_control: bytes = b""  # the field in answers that are no errors, whatever the upstream says
     limits: tuple[Limit, ...] = ()  # counted before the token is looked at
     user_limits: tuple[Limit, ...] = ()  # counted when the user is known
-    log_fields: str = ""
+    log_fields: bytes = b""
     is_guarded: bool = False
     is_marked: bool = False
 
     def __post_init__(self) -> None:
-        self.log_fields = f'"route":"{self.template}","upstream":"{self.upstream or ""}"'
+        self.log_fields = f'"route":"{self.template}","upstream":"{self.upstream or ""}"'.encode()
         self.is_guarded = bool(self.scopes_all or self.scopes_any or self.needs_aal2)
         self.is_marked = bool(self.adds or self.cache_control)
 
@@ -74,6 +78,7 @@ class Table:
         self.routes = tuple(routes)
         self._root = _Node()
         self._fixed: dict[bytes, Methods] = {}
+        self.find = lru_cache(MOST_PATHS)(self._find)  # by the path as the client wrote it
         for route in self.routes:
             self._add(route)
 
@@ -89,6 +94,11 @@ class Table:
         methods.update(dict.fromkeys(route.methods, route))
         if not route.is_prefix and b"{" not in path:
             self._fixed[path] = methods
+
+    def _find(self, raw_path: bytes) -> tuple[bytes, Methods | None]:
+        """The path normalised, and its routes; raise BadRequest(malformed_request) for an ambiguous one."""
+        path = normalise(raw_path)
+        return path, self.match(path)
 
     def match(self, path: bytes) -> Methods | None:
         """The routes of a normalised path by method; None if there is no route. One slash at the end does not count."""

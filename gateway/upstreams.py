@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gateway.connection import UpstreamConnection
+from gateway.heads import KnownAnswers
 from gateway.problems import BadGateway, GatewayTimeout
 from gateway.request import IDEMPOTENT
 from shared.errors import Problem, Unavailable
@@ -30,6 +31,7 @@ class Upstream:
         self.authority = parts.netloc.encode()
         self.most = most
         self.keepalive_s = keepalive_s
+        self.known_answers = KnownAnswers()
         self.idle: list[UpstreamConnection] = []
         self.waiting: deque[Exchange] = deque()
         self.open = 0
