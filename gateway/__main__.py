@@ -1,4 +1,4 @@
-"""`python -m gateway serve | check [routes.yaml] | schema`."""
+"""`python -m gateway serve | check [routes.yaml] | schema | render envoy`."""
 
 import argparse
 import json
@@ -6,9 +6,12 @@ import os
 import sys
 from pathlib import Path
 
-from gateway import routes
-from gateway.config import ROUTES_FILE
+import yaml
+
+from gateway import configuration, envoy, routes
+from gateway.config import ROUTES_FILE, GatewaySettings
 from gateway.entries import RoutesFile
+from shared.settings import load
 
 WORKER, APP = "gateway.worker.ProxyWorker", "gateway.app:create_app()"
 
@@ -21,9 +24,14 @@ def main() -> int:
     check = verbs.add_parser("check", help="print the effective route table, or every mistake in it")
     check.add_argument("file", nargs="?", type=Path, default=ROUTES_FILE)
     verbs.add_parser("schema", help="print the JSON Schema of route tables, for editors")
+    render = verbs.add_parser("render", help="print the same table as another proxy's configuration")
+    render.add_argument("proxy", choices=["envoy"])
+    render.add_argument("--admin", metavar="HOST:PORT", help="where the proxy's own pages and metrics listen")
     arguments = parser.parse_args()
     if arguments.verb == "check":
         return check_routes(arguments.file)
+    if arguments.verb == "render":
+        return render_envoy(arguments.admin)
     if arguments.verb == "schema":
         print(schema())
         return 0
@@ -59,6 +67,18 @@ def check_routes(path: Path) -> int:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def render_envoy(admin: str | None) -> int:
+    """Print Envoy's bootstrap for the settings and the table that `serve` would use."""
+    settings = load(GatewaySettings)
+    try:
+        routes_file = configuration.TableFile(settings).read()
+    except routes.Mistakes as mistakes:
+        print(f"{settings.routes_file}: {len(mistakes.lines)} mistake(s)\n{mistakes}", file=sys.stderr)
+        return 2
+    yaml.safe_dump(envoy.bootstrap(settings, routes_file, admin), sys.stdout, sort_keys=False, width=120)
     return 0
 
 

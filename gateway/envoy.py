@@ -1,0 +1,238 @@
+"""The same door as an Envoy bootstrap (v3 API). What Envoy does otherwise is listed in docs/envoy.md."""
+
+import ipaddress
+import json
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from gateway.config import GatewaySettings
+from gateway.entries import CorsEntry, RoutesFile
+from gateway.envoy_limits import AFTER, BEFORE, Json, buckets
+from gateway.envoy_replies import local_replies
+from gateway.envoy_routes import TYPE, Place, answer, cluster_name, header, routes
+from gateway.headers import FORGED, HOP_BY_HOP, IDENTITY_PREFIXES
+from gateway.request import MOST_FIELDS
+from shared.tokens import LEEWAY_S
+
+EXTENSIONS = "type.googleapis.com/envoy.extensions"
+KEYS = "keys"  # the cluster that serves the issuer's public keys
+KEYS_FRESH_S = 600
+TRUSTED_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+CORS_ANSWERS = ("origin", "credentials", "methods", "headers")
+PROBES = ("/livez", "/healthz", "/readyz")
+# Set by the proxies in front, and therefore kept where there are such.
+HOPS_OWN = "x-forwarded-(?:[^fhp].*|f[^o].*|h[^o].*|p[^r].*|pr[^o].*)"
+
+
+def bootstrap(settings: GatewaySettings, routes_file: RoutesFile, admin: str | None = None) -> Json:
+    """All of Envoy's configuration; `admin` is host:port of its own pages, `/stats/prometheus` among them."""
+    rendered: Json = {
+        "static_resources": {
+            "listeners": [_listener(settings, routes_file)],
+            "clusters": [*_clusters(settings, routes_file), _keys_cluster(settings)],
+        }
+    }
+    if admin is not None:
+        rendered["admin"] = {"address": _address(admin)}
+    return rendered
+
+
+def _listener(settings: GatewaySettings, routes_file: RoutesFile) -> Json:
+    manager = _typed("network.http_connection_manager", _connection_manager(settings, routes_file))
+    return {"name": "door", "address": _address(settings.bind), "filter_chains": [{"filters": [manager]}]}
+
+
+def _connection_manager(settings: GatewaySettings, routes_file: RoutesFile) -> Json:
+    return {
+        "@type": f"{EXTENSIONS}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "door",
+        "codec_type": "HTTP1",
+        "http_protocol_options": {"allow_absolute_url": False, "accept_http_10": True},
+        "common_http_protocol_options": {
+            "idle_timeout": f"{settings.keepalive_s:g}s",
+            "headers_with_underscores_action": "DROP_HEADER",
+            "max_headers_count": MOST_FIELDS,
+        },
+        "max_request_headers_kb": -(-settings.max_header_bytes // 1024),
+        "request_headers_timeout": f"{settings.header_timeout_s:g}s",
+        "normalize_path": True,
+        "merge_slashes": False,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        "use_remote_address": True,
+        "xff_num_trusted_hops": settings.trusted_hops,
+        "preserve_external_request_id": True,
+        "always_set_request_id_in_response": True,
+        "server_header_transformation": "PASS_THROUGH",
+        "early_header_mutation_extensions": [_strip(settings.trusted_hops)],
+        "local_reply_config": local_replies(),
+        "http_filters": _filters(settings, routes_file),
+        "route_config": _route_config(settings, routes_file),
+    }
+
+
+def _strip(trusted_hops: int) -> Json:
+    """What a client may not say goes before anything reads it."""
+    prefixes = [prefix.decode() for prefix in IDENTITY_PREFIXES] + ["x-envoy-"]
+    matchers: list[Json] = [{"exact": name.decode()} for name in sorted(FORGED | HOP_BY_HOP - {b"upgrade"})]
+    for prefix in prefixes:
+        if prefix == "x-forwarded-" and trusted_hops:
+            matchers.append({"safe_regex": {"regex": HOPS_OWN}})
+        else:
+            matchers.append({"prefix": prefix})
+    mutations = [{"remove_on_match": {"key_matcher": matcher}} for matcher in matchers]
+    kind = f"{EXTENSIONS}.http.early_header_mutation.header_mutation.v3.HeaderMutation"
+    name = "envoy.http.early_header_mutation.header_mutation"
+    return {"name": name, "typed_config": {"@type": kind, "mutations": mutations}}
+
+
+def _filters(settings: GatewaySettings, routes_file: RoutesFile) -> list[Json]:
+    """In the order of a request. Without a word from its route, RBAC lets nobody pass."""
+    table = routes_file.table().routes
+    before, after = buckets(table, settings, BEFORE), buckets(table, settings, AFTER)
+    return [
+        _typed("http.cors", {"@type": f"{TYPE}.cors.v3.Cors"}),
+        *([_typed("http.local_ratelimit", before)] if before else []),
+        _typed("http.jwt_authn", _jwt_authn(settings)),
+        _typed("http.rbac", {"@type": f"{TYPE}.rbac.v3.RBAC", "rules": {"action": "ALLOW", "policies": {}}}),
+        *([_typed("http.local_ratelimit", after)] if after else []),
+        _typed("http.buffer", {"@type": f"{TYPE}.buffer.v3.Buffer", "max_request_bytes": 1}),
+        _typed("http.router", {"@type": f"{TYPE}.router.v3.Router", "suppress_envoy_headers": True}),
+    ]
+
+
+def _jwt_authn(settings: GatewaySettings) -> Json:
+    provider: Json = {
+        "issuer": settings.issuer,
+        "audiences": [settings.audience],
+        "forward": True,
+        "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
+        "payload_in_metadata": "claims",
+        "require_expiration": True,
+        "clock_skew_seconds": LEEWAY_S,
+        "jwt_cache_config": {"jwt_cache_size": settings.token_cache_size},
+        "remote_jwks": {
+            "http_uri": {"uri": settings.jwks_url, "cluster": KEYS, "timeout": "5s"},
+            "cache_duration": f"{KEYS_FRESH_S}s",
+            "async_fetch": {},
+        },
+    }
+    user = {"provider_name": "auth"}
+    return {
+        "@type": f"{TYPE}.jwt_authn.v3.JwtAuthentication",
+        "providers": {"auth": provider},
+        "requirement_map": {
+            "user": user,
+            "optional": {"requires_any": {"requirements": [user, {"allow_missing": {}}]}},
+        },
+    }
+
+
+def _route_config(settings: GatewaySettings, routes_file: RoutesFile) -> Json:
+    keys = urlsplit(settings.jwks_url)
+    serve_keys = answer({"path": "/.well-known/jwks.json"}, 200)
+    del serve_keys["direct_response"]
+    serve_keys["route"] = {"cluster": KEYS, "prefix_rewrite": keys.path, "host_rewrite_literal": keys.netloc}
+    ambiguous = {"safe_regex": {"regex": r".*(?://|\\|%[01][0-9A-Fa-f]|%7[fF]).*"}}
+    config: Json = {
+        "name": "table",
+        "request_headers_to_remove": ["x-envoy-external-address", "x-envoy-internal"],
+        "response_headers_to_remove": ["server", *(f"access-control-allow-{what}" for what in CORS_ANSWERS)],
+        "virtual_hosts": [
+            {
+                "name": "all",
+                "domains": ["*"],
+                "routes": [
+                    answer(ambiguous, 400),
+                    *(answer({"path": path}, 200, body="ok\n") for path in PROBES),
+                    serve_keys,
+                    *_apps(routes_file),
+                    *routes(_places(settings, routes_file)),
+                    answer({"prefix": "/"}, 404),
+                ],
+            }
+        ],
+    }
+    varies = {**header("vary", "origin"), "append_action": "APPEND_IF_EXISTS_OR_ADD"}
+    return {**config, "response_headers_to_add": [varies]}
+
+
+def _apps(routes_file: RoutesFile) -> list[Json]:
+    """What names the apps of this host."""
+    apps, rendered = routes_file.apps, []
+    for name, document in (
+        ("assetlinks.json", apps.assetlinks() if apps.android else None),
+        ("apple-app-site-association", apps.site_association() if apps.apple else None),
+    ):
+        if document is not None:
+            page = answer({"path": f"/.well-known/{name}"}, 200, json.dumps(document))
+            rendered.append({**page, "response_headers_to_add": [header("content-type", "application/json")]})
+    return rendered
+
+
+def _places(settings: GatewaySettings, routes_file: RoutesFile) -> list[Place]:
+    default = routes_file.defaults.cors or CorsEntry(origins=sorted(settings.allowed_origins))
+    return [
+        Place(route, urlsplit(routes_file.upstreams[entry.upstream].url).netloc, entry.cors or default)
+        for route, entry in zip(routes_file.table().routes, routes_file.routes, strict=True)
+    ]
+
+
+def _clusters(settings: GatewaySettings, routes_file: RoutesFile) -> list[Json]:
+    clusters: dict[str, Json] = {}
+    for route in routes_file.table().routes:
+        if route.upstream is not None:
+            url = urlsplit(routes_file.upstreams[route.upstream].url)
+            clusters[cluster_name(route)] = _cluster(cluster_name(route), url, settings, route.connect_s)
+    return list(clusters.values())
+
+
+def _keys_cluster(settings: GatewaySettings) -> Json:
+    url = urlsplit(settings.jwks_url)
+    cluster = _cluster(KEYS, url, settings, connect_s=5)
+    if url.scheme == "https":
+        validation = {
+            "trusted_ca": {"filename": TRUSTED_AUTHORITIES},
+            "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": url.hostname}}],
+        }
+        tls = {"sni": url.hostname, "common_tls_context": {"validation_context": validation}}
+        kind = f"{EXTENSIONS}.transport_sockets.tls.v3.UpstreamTlsContext"
+        cluster["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": {"@type": kind, **tls}}
+    return cluster
+
+
+def _cluster(name: str, url: SplitResult, settings: GatewaySettings, connect_s: float) -> Json:
+    host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
+    endpoint = {"endpoint": {"address": _address(f"{host}:{port}")}}
+    most = settings.upstream_connections
+    protocol = {
+        "@type": f"{EXTENSIONS}.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http_protocol_options": {}},
+        "common_http_protocol_options": {"idle_timeout": f"{settings.upstream_keepalive_s:g}s"},
+    }
+    return {
+        "name": name,
+        "type": "STATIC" if _is_number(host) else "STRICT_DNS",
+        "connect_timeout": f"{connect_s:g}s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "circuit_breakers": {
+            "thresholds": [{"max_connections": most, "max_pending_requests": most, "max_requests": most}]
+        },
+        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol},
+    }
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _address(text: str) -> Json:
+    host, _, port = text.rpartition(":")
+    return {"socket_address": {"address": host.strip("[]"), "port_value": int(port)}}
+
+
+def _typed(name: str, config: Any) -> Json:
+    return {"name": f"envoy.filters.{name}", "typed_config": config}

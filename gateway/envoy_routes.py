@@ -1,0 +1,214 @@
+"""The route table as Envoy's routes: the most specific first, since Envoy takes the first that matches."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gateway.cors import ALLOWED_HEADERS, ANY, EXPOSED_HEADERS
+from gateway.entries import CorsEntry
+from gateway.envoy_limits import JWT_FILTER, Json, counted
+from gateway.table import OPTIONAL, PUBLIC, Route
+from shared.tokens import AAL2
+
+TYPE = "type.googleapis.com/envoy.extensions.filters.http"
+MOST_BUFFERED_BYTES = 16_777_216  # a larger limit holds for bodies of a declared length only: those stream
+LONGEST = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Place:
+    """One route as Envoy needs it: the upstream's own `Host`, and which browsers may call."""
+
+    route: Route
+    authority: str
+    cors: CorsEntry
+
+
+def routes(table: Iterable[Place]) -> list[Json]:
+    """For every path in the table: its routes, then 405."""
+    paths: dict[str, list[Place]] = {}
+    for place in sorted(table, key=_specificity):
+        paths.setdefault(re.sub(r"\{[a-z_]+\}", "{}", place.route.template), []).append(place)
+    rendered: list[Json] = []
+    for places in paths.values():
+        for place in places:
+            alike = [other.route for other in places if other.cors == place.cors]
+            cors = _cors(place.cors, _methods(alike))
+            rendered += _route(place, cors)
+            if cors:
+                rendered.append(_preflight(place, cors))
+        wrong_method = answer(_match(places[0].route), 405)
+        allowed = ", ".join(_methods(place.route for place in places))
+        wrong_method["response_headers_to_add"] = [header("allow", allowed)]
+        rendered.append(wrong_method)
+    return rendered
+
+
+def _methods(found: Iterable[Route]) -> list[str]:
+    return sorted(method.decode() for route in found for method in route.methods)
+
+
+def answer(match: Json, status: int, body: str | None = None) -> Json:
+    """A route that Envoy answers itself, for everybody; the words of a refusal are in `envoy_replies`."""
+    direct: Json = {"status": status}
+    if body is not None:
+        direct["body"] = {"inline_string": body}
+    return {"match": match, "direct_response": direct, "typed_per_filter_config": PASSES}
+
+
+def header(name: str, value: str) -> Json:
+    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
+def cluster_name(route: Route) -> str:
+    """Envoy knows the time to connect by cluster, the table by route: each pair is a cluster."""
+    return f"{route.upstream} {route.connect_s:g}s"
+
+
+def _specificity(place: Place) -> list[int]:
+    """A literal segment before a variable one, either before the prefix that ends here."""
+    route = place.route
+    segments = route.template.removesuffix("/*").split("/")[1:]
+    return [int(segment.startswith("{")) for segment in segments] + [2 if route.is_prefix else -1]
+
+
+def _match(route: Route) -> Json:
+    path = route.template.removesuffix("/*")
+    if route.is_prefix and "{" not in path:
+        return {"path_separated_prefix": path}
+    segments = ["[^/]+" if segment.startswith("{") else re.escape(segment) for segment in path.split("/")]
+    return {"safe_regex": {"regex": "/".join(segments) + ("(?:/.*)?" if route.is_prefix else "/?")}}
+
+
+def _route(place: Place, cors: Json) -> list[Json]:
+    route = place.route
+    if route.conditions is not None and route.conditions.closure is not None:
+        return [_closed(route, route.conditions.closure.retry_after_s)]
+    by_method = _header_is(":method", _methods([route]))
+    too_long = {"name": "content-length", "range_match": {"start": route.max_body_bytes + 1, "end": LONGEST}}
+    action: Json = {
+        "cluster": cluster_name(route),
+        "host_rewrite_literal": place.authority,
+        "append_x_forwarded_host": True,
+        "timeout": "0s",
+        "idle_timeout": f"{max(route.idle_s, route.first_byte_s):g}s",
+        # A try's time ends with the first byte; only what never left is sent again.
+        "retry_policy": {
+            "retry_on": "reset-before-request",
+            "num_retries": 1,
+            "per_try_timeout": f"{route.first_byte_s:g}s",
+        },
+    }
+    if limits := counted(route):
+        action["rate_limits"] = limits
+    if route.upstream_path is not None:
+        action["regex_rewrite"] = {"pattern": {"regex": "^.+$"}, "substitution": route.upstream_path.decode()}
+    passed: Json = {
+        "match": {**_match(route), "headers": [by_method]},
+        "route": action,
+        "typed_per_filter_config": {**_filters(route), **cors},
+    }
+    if fields := _added(route):
+        passed["response_headers_to_add"] = fields
+    return [answer({**_match(route), "headers": [by_method, too_long]}, 413), passed]
+
+
+def _added(route: Route) -> list[Json]:
+    lines = (route.adds + route.cache_control).decode().splitlines()
+    return [header(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+
+
+def _closed(route: Route, retry_after_s: int) -> Json:
+    closed = answer({**_match(route), "headers": [_header_is(":method", _methods([route]))]}, 503)
+    return {**closed, "response_headers_to_add": [header("retry-after", str(retry_after_s)), *_added(route)]}
+
+
+def _preflight(place: Place, cors: Json) -> Json:
+    """The CORS filter answers this; it does so only where a route leads to a cluster, which is never asked."""
+    headers = [
+        _header_is(":method", ["OPTIONS"]),
+        _header_is("access-control-request-method", _methods([place.route])),
+        {"name": "origin", "present_match": True},
+    ]
+    if ANY not in place.cors.origins:
+        headers[-1] = _header_is("origin", place.cors.origins)
+    return {
+        "match": {**_match(place.route), "headers": headers},
+        "route": {"cluster": cluster_name(place.route)},
+        "typed_per_filter_config": {**PASSES, **cors},
+    }
+
+
+def _header_is(name: str, values: Iterable[str]) -> Json:
+    return {"name": name, "string_match": {"safe_regex": {"regex": "|".join(re.escape(value) for value in values)}}}
+
+
+def _filters(route: Route) -> Json:
+    """What each filter does on this route. Whatever a route learns to declare is rendered here."""
+    return {**_access(route), **_body(route)}
+
+
+def _access(route: Route) -> Json:
+    if route.access == PUBLIC:
+        return PASSES
+    requirement = "optional" if route.access == OPTIONAL else "user"
+    per_route = {"@type": f"{TYPE}.jwt_authn.v3.PerRouteConfig", "requirement_name": requirement}
+    return {**PASSES, "envoy.filters.http.jwt_authn": per_route, "envoy.filters.http.rbac": _rbac(route)}
+
+
+def _rbac(route: Route) -> Json:
+    wanted: list[Json] = (
+        [] if route.access == OPTIONAL else [{"or_ids": {"ids": [_claim("sid", PRESENT), _claim("role", SERVICE)]}}]
+    )
+    wanted += [_has_scope(scope) for scope in sorted(route.scopes_all)]
+    if route.needs_aal2:
+        wanted.append(_claim("aal", {"string_match": {"exact": AAL2}}))
+    if route.scopes_any:
+        wanted.append({"or_ids": {"ids": [_has_scope(scope) for scope in sorted(route.scopes_any)]}})
+    principal = {"and_ids": {"ids": wanted}} if wanted else {"any": True}
+    policy = {"permissions": [{"any": True}], "principals": [principal]}
+    rules = {"action": "ALLOW", "policies": {"who may": policy}}
+    return {"@type": f"{TYPE}.rbac.v3.RBACPerRoute", "rbac": {"rules": rules}}
+
+
+def _has_scope(scope: str) -> Json:
+    """`scope` is one string with spaces between (RFC 9068)."""
+    return _claim("scope", {"string_match": {"safe_regex": {"regex": f"(?:.* )?{re.escape(scope)}(?: .*)?"}}})
+
+
+def _claim(name: str, value: Json) -> Json:
+    path = [{"key": "claims"}, {"key": name}]
+    return {"sourced_metadata": {"metadata_matcher": {"filter": JWT_FILTER, "path": path, "value": value}}}
+
+
+def _body(route: Route) -> Json:
+    name, kind = "envoy.filters.http.buffer", f"{TYPE}.buffer.v3.BufferPerRoute"
+    if route.max_body_bytes > MOST_BUFFERED_BYTES:
+        return {}
+    return {name: {"@type": kind, "buffer": {"max_request_bytes": max(1, route.max_body_bytes)}}}
+
+
+def _cors(entry: CorsEntry, methods: Iterable[str]) -> Json:
+    if not entry.origins:
+        return {}
+    origins = [{"exact": origin} for origin in sorted(entry.origins)]  # `*` is every one, here too
+    policy = {
+        "@type": f"{TYPE}.cors.v3.CorsPolicy",
+        "allow_origin_string_match": origins,
+        "allow_methods": ", ".join(methods),
+        "allow_headers": ", ".join([*ALLOWED_HEADERS, *entry.headers]),
+        "expose_headers": ", ".join([*EXPOSED_HEADERS, *entry.exposed]),
+        "max_age": str(entry.max_age_s),
+        "allow_credentials": entry.credentials,
+    }
+    return {"envoy.filters.http.cors": policy}
+
+
+PRESENT: Json = {"present_match": True}
+SERVICE: Json = {"string_match": {"exact": "service"}}
+# For a route that asks nobody who they are; without this a route refuses everybody.
+PASSES: Json = {
+    JWT_FILTER: {"@type": f"{TYPE}.jwt_authn.v3.PerRouteConfig", "disabled": True},
+    "envoy.filters.http.rbac": {"@type": f"{TYPE}.rbac.v3.RBACPerRoute"},
+    "envoy.filters.http.buffer": {"@type": f"{TYPE}.buffer.v3.BufferPerRoute", "disabled": True},
+}
