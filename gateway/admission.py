@@ -7,11 +7,11 @@ from gateway.problems import MethodNotAllowed, insufficient_aal, insufficient_sc
 from gateway.request import Request
 from gateway.table import OPTIONAL, PUBLIC, Route
 from shared.errors import NotFound, PayloadTooLarge
-from shared.tokens import missing
+from shared.tokens import missing, refusal
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
-    from gateway.tokens import Grant
+    from gateway.grants import Grant
 
 NO_ROUTE = Route(template="(none)", methods=frozenset(), upstream=None, access=PUBLIC, max_body_bytes=0)
 
@@ -54,7 +54,12 @@ def wanted_authorization(route: Route, request: Request) -> bytes | None:
 
 
 def check_grant(route: Route, grant: "Grant") -> None:
-    """Raise Forbidden if the route asks for scopes the token lacks, or a second factor its session has not shown."""
+    """Raise Unauthorized for a token of another issuer than the route accepts.
+
+    Raise Forbidden if it lacks scopes the route asks for, or its session a second factor.
+    """
+    if grant.issuer not in route.issuers:
+        raise refusal("token_issuer", "A token of this issuer is not accepted here.")
     if not route.admits(grant.scopes):
         raise insufficient_scope(route.scopes_all or route.scopes_any)
     if route.needs_aal2 and not grant.is_aal2:

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from gateway.cors import ANY, Cors
+from gateway.grants import OWN
+from gateway.issuers import IssuerEntry
 from gateway.limits import USER, Limit, LimitEntry
 from gateway.phones import AppsEntry, ClientsEntry, DeprecationEntry, MaintenanceEntry, conditions
 from gateway.table import PUBLIC, Route, Table
@@ -103,6 +105,7 @@ class DefaultsEntry(_Strict):
     max_body_bytes: Bytes = 1_048_576
     limits: list[str] = []
     cors: CorsEntry | None = None
+    issuers: list[str] = [OWN]
 
     def cors_or(self, origins: Iterable[str]) -> Cors:
         """What holds for routes that say nothing; if the table does not either, the origins of the settings."""
@@ -120,6 +123,7 @@ class RouteEntry(_Strict):
     access: Literal["public", "optional", "user"]
     scopes: ScopesEntry = ScopesEntry()
     aal: Literal["aal1", "aal2"] = "aal1"
+    issuers: list[str] | None = None
     timeouts: TimeoutsEntry = TimeoutsEntry()
     max_body_bytes: Bytes | None = None
     limits: list[str] | None = None
@@ -135,6 +139,8 @@ class RouteEntry(_Strict):
             raise ValueError("upstream_path goes with a path without {names}")
         if (self.scopes.all or self.scopes.any) and self.access != "user":
             raise ValueError("scopes need access: user")
+        if self.issuers is not None and (not self.issuers or self.access == "public"):
+            raise ValueError("issuers names at least one, and needs access: user or optional")
         if self.aal == "aal2" and self.access != "user":
             raise ValueError("aal2 needs access: user")
         if not self.methods:
@@ -156,6 +162,7 @@ class RoutesFile(_Strict):
 
     upstreams: dict[Name, UpstreamEntry]
     limits: dict[Name, LimitEntry] = {}
+    issuers: dict[Name, IssuerEntry] = {}
     defaults: DefaultsEntry = DefaultsEntry()
     clients: ClientsEntry | None = None
     maintenance: MaintenanceEntry | None = None
@@ -190,6 +197,7 @@ class RoutesFile(_Strict):
             pool=pool,
             conditions=conditions(entry.upstream, entry.start, self.maintenance, self.clients),
             adds=entry.deprecation.fields() if entry.deprecation else b"",
+            issuers=frozenset(entry.issuers or self.defaults.issuers),
             needs_aal2=entry.aal == "aal2",
             cors=entry.cors.cors() if entry.cors else None,
             cache_control=f"cache-control: {entry.cache_control}\r\n".encode() if entry.cache_control else b"",

@@ -9,6 +9,7 @@ from uuid_utils import uuid7
 from gateway import addresses, answers
 from gateway.admission import NO_ROUTE, check_grant, find_route, preflight, too_large, wanted_authorization
 from gateway.forwarding import is_request_id, request_head
+from gateway.grants import OWN
 from gateway.problems import BadGateway, GatewayTimeout, RequestTimeout
 from gateway.request import IDEMPOTENT, Request
 from gateway.table import PUBLIC, Route
@@ -17,8 +18,8 @@ from shared.errors import Problem, Unavailable
 if TYPE_CHECKING:
     from gateway.client import ClientConnection
     from gateway.connection import UpstreamConnection
+    from gateway.grants import Grant
     from gateway.heads import KnownAnswer
-    from gateway.tokens import Grant
     from gateway.upstreams import Upstream
 
 MOST_REPLAYED_BYTES = 65_536
@@ -103,19 +104,18 @@ class Exchange:
             self.client.set_deadline(KEY_FETCH_S)
             self.gate.later(self._go_on_with_keys(authorization))
             return False
-        if self.route.is_guarded:
+        if self.route.is_guarded or grant.issuer != OWN:
             check_grant(self.route, grant)
         self.grant = grant
         return True
 
     async def _go_on_with_keys(self, authorization: bytes) -> None:
         try:
-            await self.gate.tokens.fetch_keys()
+            await self.gate.tokens.fetch_keys(authorization)
             if self.is_over:
                 return
             self.grant = self.gate.tokens.check_after_fetch(authorization)
-            if self.route.is_guarded:
-                check_grant(self.route, self.grant)
+            check_grant(self.route, self.grant)
             self._admit()
             self.flush_request()
         except Problem as problem:

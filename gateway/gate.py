@@ -39,15 +39,15 @@ class Gate:
         self.trusted_hops = settings.trusted_hops
         self.file = file
         self.own_routes = tuple(own)
+        self.revoked = RevocationSet()
+        verifier = Verifier(settings.jwks_url, settings.issuer, settings.audience)
+        self.tokens = Tokens(verifier, self.revoked, settings.token_cache_size)
         self.upstreams: dict[str, Upstream] = {}
         self.retired: weakref.WeakSet[Upstream] = weakref.WeakSet()  # of earlier tables, until their last answer
         self.followers: list[Callable[[RoutesFile], None]] = []
         self._use(file.read_or_last_right())
         meters.TABLE_LOADED.set(time.time())
-        self.revoked = RevocationSet()
         self.feed = RevocationFeed(settings.amqp_url.get_secret_value(), self.revoked)
-        verifier = Verifier(settings.jwks_url, settings.issuer, settings.audience)
-        self.tokens = Tokens(verifier, self.revoked, settings.token_cache_size)
         self.limiter = Limiter(settings)
         self.known_fields = KnownFields(settings)
         self.known_lines = KnownLines()
@@ -75,6 +75,7 @@ class Gate:
             if name not in upstreams:
                 meters.forget_upstream(name)
         self.cors: Cors = routes_file.defaults.cors_or(self.settings.allowed_origins)
+        self.tokens.trust(routes_file.issuers)
         self.table: Table = table
         self.routes_file: RoutesFile = routes_file
         self.upstreams = upstreams
@@ -88,8 +89,13 @@ class Gate:
         self._use(routes_file)
         for upstream in self.upstreams.values():
             upstream.loop = self.loop
+        self._keep_keys_fresh()
         for follower in self.followers:
             follower(routes_file)
+
+    def _keep_keys_fresh(self) -> None:
+        for verifier in self.tokens.unattended():
+            self.later(self.tokens.keep_keys_fresh(verifier, self.settings.jwks_refresh_s))
 
     def open(self, loop: asyncio.AbstractEventLoop, pages: Pages) -> None:
         """Begin on the worker's loop."""
@@ -99,7 +105,7 @@ class Gate:
             upstream.loop = loop
         self.pages = pages
         self.access_log.start()
-        self.later(self.tokens.keep_keys_fresh(self.settings.jwks_refresh_s))
+        self._keep_keys_fresh()
         self.later(self.feed.follow())
         self.later(reloading.follow(self, self.file))
         self.later(self._tick())

@@ -9,6 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from gateway.entries import NAME, RoutesFile, address
+from gateway.grants import OWN
 from gateway.phones import unknown
 
 
@@ -66,6 +67,7 @@ def parse(text: str, names: Mapping[str, str] | None = None) -> RoutesFile:
 
 def _contradictions(routes_file: RoutesFile, root: yaml.Node | None) -> Iterator[str]:
     yield from _unknown_limits(routes_file, root)
+    yield from _unclear_issuers(routes_file, root)
     starts = {entry.start for entry in routes_file.routes}
     for place, mistake in unknown(routes_file.maintenance, routes_file.clients, routes_file.upstreams, starts):
         yield _place(root, place) + mistake
@@ -89,6 +91,19 @@ def _unknown_limits(routes_file: RoutesFile, root: yaml.Node | None) -> Iterator
         for name in names:
             if name not in routes_file.limits:
                 yield _place(root, location) + f"{name!r} is not one of limits"
+
+
+def _unclear_issuers(routes_file: RoutesFile, root: yaml.Node | None) -> Iterator[str]:
+    known, said = {OWN, *routes_file.issuers}, [entry.issuer for entry in routes_file.issuers.values()]
+    for name, entry in routes_file.issuers.items():
+        if name == OWN or said.count(entry.issuer) > 1:
+            yield _place(root, ("issuers", name)) + f"{OWN} is auth, and no two have one `issuer`"
+    lists: list[tuple[tuple[str | int, ...], list[str]]] = [(("defaults", "issuers"), routes_file.defaults.issuers)]
+    lists += [(("routes", number, "issuers"), entry.issuers or []) for number, entry in enumerate(routes_file.routes)]
+    for place, names in lists:
+        for number, name in enumerate(names):
+            if name not in known:
+                yield _place(root, (*place, number)) + f"{name!r} is not one of: {', '.join(sorted(known))}"
 
 
 def _fill_in(

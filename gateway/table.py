@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from gateway.grants import OWN
 from gateway.limits import Limit
 from gateway.paths import normalise
 
@@ -36,6 +37,7 @@ class Route:
     is_prefix: bool = False
     pool: "Upstream | None" = None
     needs_aal2: bool = False
+    issuers: frozenset[str] = frozenset({OWN})
     cors: "Cors | None" = None  # without, the table's
     conditions: "Conditions | None" = None
     adds: bytes = b""  # fields of every answer
@@ -48,7 +50,7 @@ class Route:
 
     def __post_init__(self) -> None:
         self.log_fields = f'"route":"{self.template}","upstream":"{self.upstream or ""}"'.encode()
-        self.is_guarded = bool(self.scopes_all or self.scopes_any or self.needs_aal2)
+        self.is_guarded = bool(self.scopes_all or self.scopes_any or self.needs_aal2 or OWN not in self.issuers)
         self.is_marked = bool(self.adds or self.cache_control)
 
     def admits(self, scopes: frozenset[str]) -> bool:

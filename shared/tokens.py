@@ -1,13 +1,16 @@
 """Access tokens (RFC 9068, signed JWTs): their claims, and the one way in which every component verifies them."""
 
+import json
 import logging
 import threading
 import time
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
 import jwt
 import requests
+from jwt.utils import base64url_decode
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.errors import Unauthorized, Unavailable
@@ -19,7 +22,10 @@ LEEWAY_S = 5
 AAL2 = "aal2"
 MAX_TOKEN_BYTES = 8_192
 FIRST_TRY_S = 1.0
-ALGORITHM_OF_CURVE = {"P-256": "ES256"}
+ALGORITHM_OF_KEY = {("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA", ("RSA", ""): "RS256"}
+OURS = ("ES256",)
+LEAST_RSA_BITS = 2048
+REQUIRED = ("iss", "aud", "sub", "exp", "iat")
 WRONG_KEYS = (requests.RequestException, ValueError, LookupError, TypeError, AttributeError, jwt.PyJWTError)
 FORBIDDEN_HEADERS = ("crit", "jku", "jwk", "x5u", "x5c")
 
@@ -83,8 +89,16 @@ class KeySet:
     most once in `cooldown_s`, so that tokens with invented kids cannot turn into load on the issuer.
     """
 
-    def __init__(self, url: str, *, max_age_s: float = 600, cooldown_s: float = 10, timeout_s: float = 3) -> None:
-        self.url = url
+    def __init__(
+        self,
+        url: str,
+        *,
+        max_age_s: float = 600,
+        cooldown_s: float = 10,
+        timeout_s: float = 3,
+        algorithms: Iterable[str] = OURS,
+    ) -> None:
+        self.url, self.algorithms = url, tuple(algorithms)
         self.max_age_s, self.cooldown_s, self.timeout_s = max_age_s, cooldown_s, timeout_s
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_at = self._tried_at = float("-inf")
@@ -137,18 +151,38 @@ class KeySet:
         response.raise_for_status()
         keys = {}
         for jwk in response.json()["keys"]:
-            algorithm = ALGORITHM_OF_CURVE.get(jwk.get("crv", ""))
-            if jwk.get("kty") == "EC" and algorithm and jwk.get("use", "sig") == "sig" and jwk.get("kid"):
-                keys[jwk["kid"]] = jwt.PyJWK(jwk, algorithm)
+            algorithm = ALGORITHM_OF_KEY.get((jwk.get("kty", ""), jwk.get("crv", "")), "")
+            is_accepted = algorithm in self.algorithms and jwk.get("alg", algorithm) == algorithm
+            if is_accepted and jwk.get("use", "sig") == "sig" and jwk.get("kid"):
+                key = jwt.PyJWK(jwk, algorithm)
+                if algorithm != "RS256" or key.key.key_size >= LEAST_RSA_BITS:
+                    keys[jwk["kid"]] = key
         return keys
 
 
-class Verifier:
-    """Verifies access tokens of one issuer: ES256 only, `kid` required, key and algorithm pinned to each other."""
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, unless a name stands in it twice: another reader may take the other value (RFC 8725, section 2.4)."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name appears twice")
+    return found
 
-    def __init__(self, jwks_url: str, issuer: str, audience: str) -> None:
-        self.keys = KeySet(jwks_url)
+
+class Verifier:
+    """Verifies access tokens of one issuer: `kid` required, key and algorithm pinned to each other; ES256 for auth."""
+
+    def __init__(
+        self,
+        jwks_url: str,
+        issuer: str,
+        audience: str | Sequence[str],
+        *,
+        algorithms: Iterable[str] = OURS,
+        required: Sequence[str] = REQUIRED,
+    ) -> None:
+        self.keys = KeySet(jwks_url, algorithms=algorithms)
         self.issuer, self.audience = issuer, audience
+        self._required = list(required)
 
     def verify(self, token: str) -> Claims:
         """The claims. Raise Unauthorized with a reason code, or Unavailable when no key could ever be fetched."""
@@ -162,7 +196,7 @@ class Verifier:
             header = jwt.get_unverified_header(token)
         except (jwt.PyJWTError, ValueError, RecursionError) as error:
             raise refusal("token_malformed", "The token is not a JWT.") from error
-        if header.get("alg") not in ALGORITHM_OF_CURVE.values():
+        if header.get("alg") not in self.keys.algorithms:
             raise refusal("token_algorithm", "The token's algorithm is not accepted.")
         if any(name in header for name in FORBIDDEN_HEADERS):
             raise refusal("token_header", "The token's header names something that is not accepted.")
@@ -174,16 +208,25 @@ class Verifier:
     def check(self, token: str, key: jwt.PyJWK) -> Claims:
         """Signature and claims against this key: no I/O."""
         try:
-            claims = jwt.decode(
+            return Claims.model_validate(self.decode(token, key))
+        except ValidationError as error:
+            raise refusal("token_malformed", "The token's claims are not acceptable.") from error
+
+    def decode(self, token: str, key: jwt.PyJWK) -> dict[str, Any]:
+        """The claims of a token that this key has signed, and that is this issuer's and valid now."""
+        try:
+            claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
                 algorithms=[key.algorithm_name],
                 issuer=self.issuer,
                 audience=self.audience,
                 leeway=LEEWAY_S,
-                options={"require": ["iss", "aud", "sub", "exp", "iat"]},
+                options={"require": self._required},
             )
-            return Claims.model_validate(claims)
+            for part in token.split(".")[:2]:
+                json.loads(base64url_decode(part), object_pairs_hook=_unique)
+            return claims
         except jwt.ExpiredSignatureError as error:
             raise refusal("token_expired", "The token has expired.") from error
         except (jwt.ImmatureSignatureError, jwt.InvalidIssuedAtError) as error:
@@ -194,5 +237,5 @@ class Verifier:
             raise refusal("token_audience", "The token is for another audience.") from error
         except jwt.InvalidSignatureError as error:
             raise refusal("token_signature", "The token's signature is wrong.") from error
-        except (jwt.PyJWTError, ValidationError, ValueError, OverflowError, RecursionError) as error:
+        except (jwt.PyJWTError, ValueError, OverflowError, RecursionError) as error:
             raise refusal("token_malformed", "The token's claims are not acceptable.") from error

@@ -12,6 +12,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
 
 from shared.ids import new_id
 from tests.gateway.process import GatewayProcess
@@ -67,6 +68,19 @@ def without_a_session(issuer: Issuer) -> str:
     return jwt.encode(claims, issuer.key, algorithm="ES256", headers={"kid": issuer.kid})
 
 
+def with_a_claim_twice(issuer: Issuer, where: str) -> str:
+    """Signed as it stands: `sub` is somebody else first, then the user; readers differ in which they take."""
+    claims = jwt.decode(issuer.token(new_id()), options={"verify_signature": False})
+    head, payload = json.dumps({"alg": "ES256", "kid": issuer.kid}), json.dumps(claims)
+    if where == "payload":
+        payload = f'{{"sub": "{new_id()}", {payload[1:]}'
+    else:
+        head = f'{{"kid": "other", {head[1:]}'
+    signed = ".".join(base64.urlsafe_b64encode(part.encode()).rstrip(b"=").decode() for part in (head, payload))
+    signature = ECAlgorithm(ECAlgorithm.SHA256).sign(signed.encode(), issuer.key)
+    return f"{signed}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
 def with_a_second_signature(issuer: Issuer) -> str:
     return issuer.token(new_id()) + ".x"
 
@@ -92,6 +106,8 @@ ATTACKS: dict[str, tuple[Callable[[Issuer], str], str]] = {
     "embedded jwk": (lambda issuer: issuer.token(new_id(), headers={"jwk": {"kty": "EC"}}), "token_header"),
     "x5u": (lambda issuer: issuer.token(new_id(), headers={"x5u": "https://evil.example"}), "token_header"),
     "oversized": (lambda issuer: issuer.token(new_id(), padding="x" * 7000), "token_malformed"),
+    "a claim twice": (lambda issuer: with_a_claim_twice(issuer, "payload"), "token_malformed"),
+    "a header twice": (lambda issuer: with_a_claim_twice(issuer, "header"), "token_malformed"),
     "garbage": (lambda issuer: "garbage", "token_malformed"),
     "dots": (lambda issuer: "..", "token_malformed"),
     "not ascii": (lambda issuer: "\xe9.\xe9.\xe9", "token_malformed"),

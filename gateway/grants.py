@@ -1,0 +1,17 @@
+"""What the gateway keeps of a verified token."""
+
+from dataclasses import dataclass
+
+OWN = "gatehouse"  # auth, among the issuers of the route table
+
+
+@dataclass(slots=True, frozen=True)
+class Grant:
+    """A service's own token, and one of another issuer, has no session. `issuer` is a name of the route table."""
+
+    user_id: str
+    session_id: str
+    scopes: frozenset[str]
+    expires_at: float
+    is_aal2: bool = False
+    issuer: str = OWN
