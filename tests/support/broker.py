@@ -5,6 +5,8 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from deploy.local import broker_permissions
 from deploy.local.rabbitmq import RabbitMQ
@@ -18,6 +20,9 @@ class Broker:
         self.rabbitmq = rabbitmq
         self.vhost = f"t{secrets.token_hex(4)}"
         self._session = requests.Session()
+        # The management API may hang up on a kept connection just as it is used; all that is asked is idempotent.
+        again = Retry(total=3, backoff_factor=0.1, allowed_methods=None)
+        self._session.mount("http://", HTTPAdapter(max_retries=again))
         self._session.auth = (broker_permissions.ADMIN, rabbitmq.passwords[broker_permissions.ADMIN])
         self._api("PUT", f"vhosts/{self.vhost}")
         document = broker_permissions.definitions(rabbitmq.passwords)
