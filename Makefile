@@ -34,7 +34,8 @@ demo: setup ## start the platform and play a phone's whole journey through it
 	@$(PY) -m deploy.local.demo
 
 test: ## run the tests on private servers; SERVICE=auth for one component
-	@deploy/local/bootstrap $(if $(filter deploy e2e,$(or $(SERVICE),deploy)),prometheus)
+	@deploy/local/bootstrap $(if $(filter deploy e2e,$(or $(SERVICE),deploy)),prometheus) \
+	    $(if $(filter gateway,$(or $(SERVICE),gateway)),redis-server)
 	@$(PY) -m pytest $(if $(SERVICE),tests/$(SERVICE),tests -n 2 --dist loadgroup) $(ARGS)
 
 clients: setup ## existing client libraries, unchanged, against the running platform; needs Node.js and npm

@@ -1,8 +1,9 @@
 """Settings of the gateway, read once from the environment."""
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, RedisDsn, SecretStr, TypeAdapter, ValidationError, field_validator
 
 from shared.settings import HttpAddress, Settings
 
@@ -28,6 +29,13 @@ class GatewaySettings(Settings):
 
     limits_factor: float = Field(1, gt=0, le=1e6, description="by which every limit of the route table is multiplied")
     limit_buckets: int = Field(100_000, ge=2, description="most buckets of each limit, for each worker")
+    redis_url: SecretStr | None = Field(
+        None, description="redis://host:port/0 of a Redis or Valkey that counts for all"
+    )
+    limits_timeout_s: float = Field(0.1, gt=0, le=5, description="how long a request waits for Redis to count it")
+    limits_without_redis: Literal["open", "closed"] = Field(
+        "open", description="what is done when Redis does not answer"
+    )
 
     upstream_keepalive_s: float = Field(30, gt=0, description="idle upstream connections are closed after this time")
     upstream_connections: int = Field(512, ge=1, description="most connections to one upstream, for each worker")
@@ -35,6 +43,16 @@ class GatewaySettings(Settings):
     token_cache_size: int = Field(20_000, ge=2, description="verified tokens kept, for each worker")
     jwks_refresh_s: float = Field(300, gt=0, description="how often the public keys are fetched again")
     revocations_wait_s: float = Field(2, ge=0, description="how long a new worker waits to catch up before it accepts")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_an_address(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            if value is not None:
+                TypeAdapter(RedisDsn).validate_python(value.get_secret_value())
+        except ValidationError as error:
+            raise ValueError(error.errors(include_input=False, include_url=False)[0]["msg"]) from None
+        return value
 
     @property
     def allowed_origins(self) -> frozenset[str]:

@@ -48,7 +48,7 @@ class Gate:
         self._use(file.read_or_last_right())
         meters.TABLE_LOADED.set(time.time())
         self.feed = RevocationFeed(settings.amqp_url.get_secret_value(), self.revoked)
-        self.limiter = Limiter(settings)
+        self.limiter = _limiter(settings)
         self.known_fields = KnownFields(settings)
         self.known_lines = KnownLines()
         self.meters = Meters()
@@ -207,5 +207,14 @@ class Gate:
             client.transport.abort()
         for task in list(self._tasks):
             task.cancel()
+        await self.limiter.close()
         self.flush_meters()
         self.access_log.stop()
+
+
+def _limiter(settings: GatewaySettings) -> Limiter:
+    if settings.redis_url is None:
+        return Limiter(settings, 1 / settings.web_workers)
+    from gateway.shared_limits import SharedLimiter  # the client is not loaded where it is not used
+
+    return SharedLimiter(settings, settings.redis_url.get_secret_value())

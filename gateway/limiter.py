@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from math import ceil
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -18,26 +19,27 @@ log = logging.getLogger(__name__)
 
 
 class Limiter:
-    """Counts in this process: each of `web_workers` has its share of every limit, so that the sum is right."""
+    """Counts in this process. Each worker has its `share` of every limit, so that the sum is right."""
 
-    def __init__(self, settings: "GatewaySettings") -> None:
+    def __init__(self, settings: "GatewaySettings", share: float) -> None:
         self._factor = settings.limits_factor
-        self._share = 1 / settings.web_workers
+        self._share = share
         self._size = settings.limit_buckets
         self._buckets: dict[Limit, Buckets] = {}
 
-    def admit(self, exchange: "Exchange", limits: tuple[Limit, ...], _go_on: Callable[[], None]) -> bool:
+    def admit(self, exchange: "Exchange", limits: tuple[Limit, ...], go_on: Callable[[], None]) -> bool:
         """True if the exchange may go on now. Raise RateLimited if a bucket is empty; those before it are one lower."""
         now = monotonic()
         for limit in limits:
-            buckets = self._buckets.get(limit)
-            if buckets is None:
-                buckets = self.open(limit)
+            buckets = self.buckets(limit)
             judge(exchange, limit, buckets, buckets.take(key_of(limit, exchange), now))
         return True
 
-    def open(self, limit: Limit) -> Buckets:
-        """The buckets of a limit not met before, or of its namesake in the table before this one."""
+    def buckets(self, limit: Limit) -> Buckets:
+        """The buckets of a limit; one of a new table goes on with those of its namesake in the table before."""
+        known = self._buckets.get(limit)
+        if known is not None:
+            return known
         buckets = Buckets(Rule.of(limit, self._factor, self._share), self._size)
         for older in [older for older in self._buckets if older.name == limit.name]:
             buckets.inherit(self._buckets.pop(older))
@@ -53,6 +55,9 @@ class Limiter:
                 meters.RATE_LIMITED.labels(limit.name, "shadow" if limit.is_shadow else "enforce").inc(refused)
             if refused and limit.is_shadow:
                 log.info("the limit %s would have refused %d request(s)", limit.name, refused)
+
+    async def close(self) -> None:
+        """The worker ends."""
 
 
 def key_of(limit: Limit, exchange: "Exchange") -> str | bytes:
@@ -72,14 +77,15 @@ def key_of(limit: Limit, exchange: "Exchange") -> str | bytes:
 def judge(exchange: "Exchange", limit: Limit, buckets: Buckets, ahead_s: float) -> None:
     """Tell the client of the bucket with least left in it. Raise RateLimited if this request was too much."""
     rule = buckets.rule
-    if not limit.is_shadow:
-        left = rule.left(ahead_s)
-        if left < exchange.limit_left:
-            exchange.limit_left = left
-            exchange.limit_fields = rule.fields(ahead_s)
     if ahead_s > rule.tolerance_s + SLACK_S:
         buckets.refused += 1
         exchange.limited_by = limit.name
         if not limit.is_shadow:
-            exchange.limit_fields = rule.fields(ahead_s)
-            raise RateLimited(limit.name, rule.wait_s(ahead_s))
+            wait_s = rule.wait_s(ahead_s)
+            exchange.limit_fields = rule.fields % (0, wait_s)
+            raise RateLimited(limit.name, wait_s)
+    elif not limit.is_shadow:
+        left = rule.left(ahead_s)
+        if left < exchange.limit_left:
+            exchange.limit_left = left
+            exchange.limit_fields = rule.fields % (left, ceil(ahead_s))

@@ -60,11 +60,14 @@ class LimitEntry(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A limit as it is applied here: times `factor`, and only this worker's `share` of it."""
+    """A limit as it is applied here: times `factor`, and only this worker's `share` of it.
+
+    Its fields are those of draft-ietf-httpapi-ratelimit-headers-10.
+    """
 
     interval_s: float  # in which one request comes back
     tolerance_s: float  # in which a whole bucket comes back
-    policy: bytes  # the two header fields, with two numbers to fill in
+    fields: bytes  # `RateLimit-Policy` and `RateLimit`, with what is left and the seconds until it is full to fill in
 
     @classmethod
     def of(cls, limit: Limit, factor: float = 1, share: float = 1) -> "Rule":
@@ -81,12 +84,6 @@ class Rule:
     def wait_s(self, ahead_s: float) -> int:
         """Whole seconds until the request that has been refused would pass."""
         return max(1, ceil(ahead_s - self.tolerance_s))
-
-    def fields(self, ahead_s: float) -> bytes:
-        """`RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10) after a request."""
-        if ahead_s > self.tolerance_s + SLACK_S:
-            return self.policy % (0, self.wait_s(ahead_s))
-        return self.policy % (self.left(ahead_s), ceil(ahead_s))
 
 
 class Buckets:

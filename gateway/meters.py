@@ -43,6 +43,9 @@ TABLE_LOADED = Gauge(
 RATE_LIMITED = Counter(
     "gateway_rate_limited", "Requests a limit has refused, or in shadow mode would", ["limit", "mode"]
 )
+UNCOUNTED = Counter(
+    "gateway_uncounted_requests", "Requests let through or refused because Redis did not count them", ["decision"]
+)
 LIMIT_BUCKETS = Gauge("gateway_limit_buckets", "Buckets of a limit in memory", ["limit"], multiprocess_mode="livesum")
 DROPPED_LINES = Counter("gateway_access_log_dropped_lines", "Access log lines lost to a slow reader")
 

@@ -192,6 +192,22 @@ def test_workers_share_a_limit_out_and_a_factor_multiplies_it(issuer: Issuer, up
         gateway.stop()
 
 
+def test_a_changed_table_does_not_fill_the_buckets(issuer: Issuer, upstream: Upstream, folder: Path) -> None:
+    table = folder / "routes.yaml"
+    table.write_text(LIMITS.read_text())
+    gateway = GatewayProcess(issuer, upstream.url, folder, ROUTES_FILE=str(table), TRUSTED_HOPS="1").start()
+    try:
+        client = from_address("192.0.2.1")
+        assert statuses(gateway, "/door/x", 5, client) == [200] * 4 + [429]
+        table.write_text(LIMITS.read_text().replace("door: {by: ip, requests: 4", "door: {by: ip, requests: 3"))
+        eventually(lambda: gateway.metric("gateway_table_reloads_total", outcome="taken") == 1, what="it is taken")
+        refused = gateway.ask("GET", "/door/x", headers=client)
+        assert refused.status == 429 and refused.headers["RateLimit-Policy"] == '"door";q=3;w=86400'
+        assert statuses(gateway, "/door/x", 4, from_address("192.0.2.2")) == [200] * 3 + [429]
+    finally:
+        gateway.stop()
+
+
 @pytest.mark.parametrize(
     ("limits", "mistake"),
     [
