@@ -9,7 +9,7 @@ import httptools
 
 from gateway.exchange import Exchange
 from gateway.problems import HeadersTooLarge, RequestTimeout, malformed
-from gateway.request import Request, read_field
+from gateway.request import Request, handlers, judge_field
 from shared.errors import Problem
 
 if TYPE_CHECKING:
@@ -154,8 +154,13 @@ class ClientConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         request = self.incoming
-        if request is not None and self.is_in_head:  # else a trailer, which is dropped
-            read_field(request, name, value)
+        if request is None or not self.is_in_head:  # a trailer, which is dropped
+            return
+        handler = handlers.get(name, judge_field)
+        if handler is None:
+            request.fields.append(b"%b: %b\r\n" % (name, value))
+        else:
+            handler(request, name, value)
 
     def on_headers_complete(self) -> None:
         request = self.incoming

@@ -46,16 +46,16 @@ def request_head(exchange: "Exchange", authority: bytes) -> list[bytes]:
 
 def rendered(request: "Request") -> bytes:
     """The fields that go on and follow from nothing but the request's own."""
-    fields = request.fields.copy()
+    fields = b"".join(request.fields)
     if request.authorization is not None:
-        fields.append(b"authorization: %b\r\n" % request.authorization)
+        fields = b"%bauthorization: %b\r\n" % (fields, request.authorization)
     if request.origin is not None:
-        fields.append(b"origin: %b\r\n" % request.origin)
+        fields += b"origin: %b\r\n" % request.origin
     if request.chunked:
-        fields.append(b"transfer-encoding: chunked\r\n")
+        fields += b"transfer-encoding: chunked\r\n"
     elif request.content_length is not None:
-        fields.append(b"content-length: %d\r\n" % request.content_length)
-    return b"".join(fields)
+        fields += b"content-length: %d\r\n" % request.content_length
+    return fields
 
 
 def forwarded(request: "Request", address: bytes, trusted_hops: int) -> bytes:

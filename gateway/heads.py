@@ -10,7 +10,7 @@ import httptools
 
 from gateway.forwarding import rendered
 from gateway.headers import connection_says
-from gateway.request import Request, read_field
+from gateway.request import Request, judge_field
 
 if TYPE_CHECKING:
     from gateway.config import GatewaySettings
@@ -89,7 +89,7 @@ class _Reader:
         return {name: value for name, value in vars(request).items() if name not in ("target", "body")}
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        read_field(self._request, name, value)
+        judge_field(self._request, name, value)
 
     def on_message_complete(self) -> None:
         self._complete += 1

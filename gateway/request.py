@@ -171,25 +171,16 @@ _READ: dict[bytes, Handler] = {
     b"x-forwarded-proto": _note("forwarded_proto"),
     b"x-forwarded-host": _note("forwarded_host"),
 }
-# By the name as it was spelled; None means that the field goes on as it is. Filled by `_judge_field`.
-_handlers: dict[bytes, Handler | None] = {}
+# By the name as it was spelled; None means that the field goes on as it is. Filled by `judge_field`.
+handlers: dict[bytes, Handler | None] = {}
 
 
-def read_field(request: Request, name: bytes, value: bytes) -> None:
-    """Take a field as llhttp found it: it goes on, is dropped, or says something about the request."""
-    handler = _handlers.get(name, _judge_field)
-    if handler is None:
-        request.fields.append(b"%b: %b\r\n" % (name, value))
-    else:
-        handler(request, name, value)
-
-
-def _judge_field(request: Request, raw_name: bytes, value: bytes) -> None:
+def judge_field(request: Request, raw_name: bytes, value: bytes) -> None:
     """Handle a field whose name has not been seen in this spelling, and remember how."""
     name = raw_name.lower()
     handler = _READ.get(name) or (None if headers.may_enter(name) else _drop)
-    if len(_handlers) < headers.MOST_NAMES:
-        _handlers[raw_name] = handler
+    if len(handlers) < headers.MOST_NAMES:
+        handlers[raw_name] = handler
     if handler is None:
         request.fields.append(b"%b: %b\r\n" % (raw_name, value))
     else:

@@ -1,8 +1,8 @@
-"""The gateway beside plain HAProxy and a plain Flask proxy, in one run: `python -m tests.load.gateway [--rounds 5]`.
+"""The gateway beside its peers, in one run: `python -m tests.load.gateway [--rounds 5] [--cost] [--varied]`.
 
-All three stand before the same nginx that answers 1 KB of JSON; the proxy under test has core 0, nginx and wrk core 1.
-The gateway verifies 1,000 distinct tokens and has its access log, metrics, request ids and revocation check on; HAProxy
-does nothing but pass on. Rounds are interleaved, and the figures are medians: requests for each CPU-second of the proxy
+All stand before the same nginx that answers 1 KB of JSON; the proxy under test has core 0, nginx and wrk core 1. What
+the peers are told is in `peers/`. The gateway verifies 1,000 distinct tokens and has its access log, metrics, limits,
+request ids, trace context and revocation check on; plain HAProxy does nothing but pass on. Rounds are interleaved, and the figures are medians: requests for each CPU-second of the proxy
 say most on a machine that others use too.
 """
 
@@ -23,6 +23,7 @@ from pathlib import Path
 
 import psutil
 import requests
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from deploy.local.ports import free_ports
 from shared.ids import new_id
@@ -34,44 +35,39 @@ PATH = "/data/v1/documents"
 PROXY_CORE, LOAD_CORE = "0", "1"
 SEARCHED = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
-NGINX = """
-daemon off; worker_processes 1; pid nginx.pid; error_log stderr crit;
-events {{ worker_connections 2048; }}
-http {{
-  access_log off; keepalive_requests 100000000; keepalive_timeout 75s;
-  client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;
-  server {{ listen {host}:{port}; default_type application/json; location / {{ return 200 '{body}'; }} }}
-}}
-"""
-HAPROXY = """
-global
-  maxconn 4096
-  nbthread 1
-defaults
-  mode http
-  timeout connect 2s
-  timeout client 75s
-  timeout server 30s
-  option http-keep-alive
-  http-reuse always
-frontend door
-  bind {host}:{port}
-  default_backend service
-backend service
-  server nginx {host}:{upstream}
-"""
+PEERS = Path(__file__).with_name("peers")
 WRK_SCRIPT = """
 local tokens = {}
 for line in io.lines("tokens") do tokens[#tokens + 1] = line end
-local requests, next = {}, 0
-init = function() for i, token in ipairs(tokens) do
-  requests[i] = wrk.format("GET", "%s", {["Authorization"] = "Bearer " .. token, ["User-Agent"] = "phone/1.0",
-    ["Accept"] = "application/json", ["Accept-Encoding"] = "gzip", ["Host"] = "gateway.example"}) end end
-request = function() next = next %% #requests + 1; return requests[next] end
+local requests, next, varied, pause = {}, 0, %(varied)s, %(pause_ms)d
+local function make(path, token, id) return wrk.format("GET", path, {["Authorization"] = "Bearer " .. token,
+  ["User-Agent"] = "phone/1.0", ["Accept"] = "application/json", ["Accept-Encoding"] = "gzip",
+  ["Host"] = "gateway.example", ["If-None-Match"] = id}) end
+init = function() for i, token in ipairs(tokens) do requests[i] = make("%(path)s", token) end end
+request = function()
+  next = next + 1
+  local i = next %% #tokens + 1
+  if varied then return make("%(path)s/" .. next, tokens[i], '"' .. next .. '"') end
+  return requests[i]
+end
+if pause > 0 then delay = function() return pause end end
 done = function(summary, latency) io.write(string.format("RESULT %%d %%d %%d %%f %%f\\n", summary.requests,
   summary.errors.status, summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout,
   latency:percentile(50) / 1000, latency:percentile(99) / 1000)) end
 """
+ROUTES = """
+upstreams: {data: {url: "${DATA_URL}"}}
+%s
+routes: [{prefix: /data/v1, upstream: data, access: %s}]
+"""
+LIMITS = "limits: {user: {by: user, requests: 1200, per_s: 60}}\ndefaults: {limits: [user]}"
+# What each feature costs: the gateway without it. Named as in the table it prints.
+WITHOUT = {
+    "gateway -log": {"LOG_LEVEL": "WARNING"},
+    "gateway -limits": {"ROUTES_FILE": ROUTES % ("", "user")},
+    "gateway -token": {"ROUTES_FILE": ROUTES % (LIMITS, "public")},
+    "gateway -all": {"ROUTES_FILE": ROUTES % ("", "public"), "LOG_LEVEL": "WARNING"},
+}
 
 
 @dataclass
@@ -89,35 +85,74 @@ class Round:
 class Bench:
     """Starts nginx and the proxies in a folder of its own, and stops them."""
 
-    def __init__(self, folder: Path, stack: ExitStack, seconds: int) -> None:
-        self.folder, self.stack, self.seconds = folder, stack, seconds
+    def __init__(self, folder: Path, stack: ExitStack, options: argparse.Namespace) -> None:
+        self.folder, self.stack, self.options = folder, stack, options
         self.issuer = Issuer()
         stack.callback(self.issuer.close)
-        self.upstream, haproxy, gateway, naive = free_ports(4)
-        self.ports = {"haproxy": haproxy, "gateway": gateway, "flask+requests": naive}
+        known = ["haproxy", "haproxy+jwt", "gateway", "flask+requests"]
+        names = options.only or known + (["direct"] if options.pause_ms else []) + (
+            list(WITHOUT) if options.cost else []
+        )
+        self.upstream, *ports = free_ports(len(names) + 1)
+        self.ports = dict(zip(names, ports, strict=True))
+        if "direct" in self.ports:
+            self.ports["direct"] = self.upstream
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
-        body = json.dumps({"items": ["x" * 80] * 12})
-        nginx, haproxy = self.folder / "nginx.conf", self.folder / "haproxy.cfg"
-        nginx.write_text(NGINX.format(host=HOST, port=self.upstream, body=body))
-        haproxy.write_text(HAPROXY.format(host=HOST, port=self.ports["haproxy"], upstream=self.upstream))
+        options = self.options
         (self.folder / "tokens").write_text("\n".join(self.issuer.token(new_id()) for _ in range(TOKENS)))
-        (self.folder / "load.lua").write_text(WRK_SCRIPT % PATH)
-        self._run("nginx", LOAD_CORE, [program("nginx"), "-p", str(self.folder), "-c", str(nginx)])
-        self._run("haproxy", PROXY_CORE, [program("haproxy"), "-db", "-f", str(haproxy)])
-        self._run("gateway", PROXY_CORE, [sys.executable, "-m", "gateway", "serve"], self._gateway_environment())
-        naive = ["-m", "gunicorn", "-k", "gthread", "--threads", "8", "-b", f"{HOST}:{self.ports['flask+requests']}"]
-        environment = {"UPSTREAM": f"http://{HOST}:{self.upstream}", "JWKS_URL": self.issuer.jwks_url}
-        command = [sys.executable, *naive, "--no-control-socket", "tests.load.naive:create_app()"]
-        self._run("flask+requests", PROXY_CORE, command, environment)
+        varied = "true" if options.varied else "false"
+        script = WRK_SCRIPT % {"path": PATH, "varied": varied, "pause_ms": options.pause_ms}
+        (self.folder / "load.lua").write_text(script)
+        nginx = self._configured("nginx.conf", 0)
+        self._run("direct", LOAD_CORE, [program("nginx"), "-p", str(self.folder), "-c", str(nginx)])
+        for name, port in self.ports.items():
+            self._start_peer(name, port)
         for name, port in self.ports.items():
             self._wait(name, port)
 
-    def _gateway_environment(self) -> dict[str, str]:
+    def _start_peer(self, name: str, port: int) -> None:
+        if name.startswith("haproxy"):
+            file = self._configured("haproxy-jwt.cfg" if name == "haproxy+jwt" else "haproxy.cfg", port)
+            self._run(name, PROXY_CORE, [program("haproxy"), "-db", "-f", str(file)])
+        elif name.startswith("gateway"):
+            environment = {**self._gateway_environment(port), **WITHOUT.get(name, {})}
+            if "ROUTES_FILE" in environment:
+                file = self.folder / f"{name}.yaml"
+                file.write_text(environment["ROUTES_FILE"])
+                environment["ROUTES_FILE"] = str(file)
+            self._run(name, PROXY_CORE, [sys.executable, "-m", "gateway", "serve"], environment)
+        elif name == "flask+requests":
+            naive = ["-m", "gunicorn", "-k", "gthread", "--threads", "8", "-b", f"{HOST}:{port}"]
+            environment = {"UPSTREAM": f"http://{HOST}:{self.upstream}", "JWKS_URL": self.issuer.jwks_url}
+            command = [sys.executable, *naive, "--no-control-socket", "tests.load.naive:create_app()"]
+            self._run(name, PROXY_CORE, command, environment)
+
+    def _configured(self, template: str, port: int) -> Path:
+        """A file of `peers/` with its places filled in."""
+        key = self.folder / "public.pem"
+        public = self.issuer.key.public_key()
+        key.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        text = (PEERS / template).read_text()
+        for place, value in {
+            "HOST": HOST,
+            "PORT": port,
+            "UPSTREAM": self.upstream,
+            "ISSUER": self.issuer.issuer,
+            "PUBLIC_KEY": key,
+            "BODY": json.dumps({"items": ["x" * 80] * 12}),
+            "VARIED": "add_header X-Request-Id $request_id;" if self.options.varied else "",
+        }.items():
+            text = text.replace(f"@{place}@", str(value))
+        file = self.folder / f"{port}-{template}"
+        file.write_text(text)
+        return file
+
+    def _gateway_environment(self, port: int) -> dict[str, str]:
         service = f"http://{HOST}:{self.upstream}"
         return {
-            "BIND": f"{HOST}:{self.ports['gateway']}",
+            "BIND": f"{HOST}:{port}",
             "AMQP_URL": f"amqp://nobody:nothing@{HOST}:{free_ports(1)[0]}/",
             "ISSUER": self.issuer.issuer,
             "JWKS_URL": self.issuer.jwks_url,
@@ -151,7 +186,7 @@ class Bench:
         """One round against one proxy."""
         before = cpu_seconds(self.processes[name].pid)
         url = f"http://{HOST}:{self.ports[name]}"
-        load = [program("wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{self.seconds}s", "-s", "load.lua", url]
+        load = [program("wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{self.options.seconds}s", "-s", "load.lua", url]
         pinned = [program("taskset"), "-c", LOAD_CORE, *load]
         output = subprocess.run(pinned, cwd=self.folder, check=True, capture_output=True, text=True).stdout
         used = cpu_seconds(self.processes[name].pid) - before
@@ -160,8 +195,8 @@ class Bench:
             raise SystemExit(f"wrk said: {output}")
         count = int(found[1])
         return Round(
-            requests_per_s=count / self.seconds,
-            requests_per_cpu_s=count / used,
+            requests_per_s=count / self.options.seconds,
+            requests_per_cpu_s=count / max(used, 0.01),
             p50_ms=float(found[4]),
             p99_ms=float(found[5]),
             errors=int(found[2]) + int(found[3]),
@@ -216,13 +251,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4, help="length of one round")
-    parser.add_argument("--only", nargs="*", help="haproxy, gateway, flask+requests")
+    parser.add_argument("--only", nargs="*", help="haproxy, haproxy+jwt, gateway, flask+requests, direct")
+    parser.add_argument("--cost", action="store_true", help="the gateway without each of its features too")
+    parser.add_argument("--varied", action="store_true", help="no head twice: another path and field each time")
+    parser.add_argument("--pause-ms", type=int, default=0, help="of each connection: 64 is about 1,000 requests/s")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="gatehouse-bench-") as folder, ExitStack() as stack:
-        bench = Bench(Path(folder), stack, arguments.seconds)
+        bench = Bench(Path(folder), stack, arguments)
         bench.start()
-        names = arguments.only or list(bench.ports)
+        names = list(bench.ports)
         rounds: dict[str, list[Round]] = {name: [] for name in names}
         for _ in range(arguments.rounds):
             for name in names:
