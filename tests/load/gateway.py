@@ -2,8 +2,8 @@
 
 All stand before the same nginx that answers 1 KB of JSON; the proxy under test has core 0, nginx and wrk core 1. What
 the peers are told is in `peers/`. The gateway verifies 1,000 distinct tokens and has its access log, metrics, limits,
-request ids, trace context and revocation check on; plain HAProxy does nothing but pass on. Rounds are interleaved, and the figures are medians: requests for each CPU-second of the proxy
-say most on a machine that others use too.
+request ids, trace context and revocation check on; plain HAProxy does nothing but pass on. Rounds are interleaved, and
+the figures are medians: requests for each CPU-second of the proxy say most on a machine that others use too.
 """
 
 import argparse
