@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from gateway.paths import normalise
-from gateway.problems import MethodNotAllowed, insufficient_aal, insufficient_scope
+from gateway.problems import MethodNotAllowed, insufficient_aal, insufficient_scope, no_upgrade
 from gateway.request import Request
 from gateway.table import OPTIONAL, PUBLIC, Route
 from shared.errors import NotFound, PayloadTooLarge
@@ -28,6 +28,8 @@ def find_route(exchange: "Exchange", request: Request) -> None:
         raise MethodNotAllowed(method.decode() for method in methods)
     exchange.route = route
     exchange.target = (route.upstream_path or path) + mark + query
+    if request.wants_websocket and not route.may_upgrade:
+        raise no_upgrade()
     if route.conditions is not None:
         route.conditions.check(request)
     if request.content_length is not None and request.content_length > route.max_body_bytes:

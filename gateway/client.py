@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import httptools
 
 from gateway.exchange import Exchange
-from gateway.problems import HeadersTooLarge, RequestTimeout, malformed
+from gateway.problems import HeadersTooLarge, RequestTimeout, malformed, no_upgrade
 from gateway.request import Request, handlers, judge_field
 from shared.errors import Problem
 
@@ -109,7 +109,20 @@ class ClientConnection(asyncio.Protocol):
             exchange.flush_request()
 
     def _after_refused_upgrade(self, rest: bytes) -> None:
-        """llhttp stops after a request to upgrade; it was served as if it had not asked, and more may follow."""
+        """llhttp stops after a request to upgrade; it was served as if it had not asked, and more may follow.
+
+        What follows a request for a web socket is no longer HTTP, and waits for the upstream's 101.
+        """
+        if self.queue and self.queue[-1].wants_websocket:  # it may not come behind others
+            self.queue[-1].refuse(no_upgrade())
+            self.pause_reading()
+            return
+        if self.exchange is not None and self.exchange.request.wants_websocket:
+            if rest:
+                self.exchange.request.body.append(rest)
+            self.exchange.flush_request()
+            self.pause_reading()
+            return
         if self.exchange is not None:
             self.exchange.flush_request()
         if rest and not self.is_lingering:
@@ -241,7 +254,7 @@ class ClientConnection(asyncio.Protocol):
 
     def stop(self) -> None:
         """The worker ends: an idle connection is closed; others are, after their answer."""
-        if self.exchange is None and self.incoming is None:
+        if (self.exchange is None and self.incoming is None) or (self.exchange is not None and self.exchange.is_tunnel):
             self.transport.close()
 
     # The connection itself.

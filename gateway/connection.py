@@ -61,6 +61,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.has_head = False
         self.is_done = False
         self.may_reuse = False
+        self.is_switched = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -85,6 +86,9 @@ class UpstreamConnection(asyncio.Protocol):
         try:
             self.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if self.is_switched and isinstance(error, httptools.HttpParserUpgrade):
+                exchange.switched(self.fields, data[error.args[0] :])
+                return
             if not self.is_done:
                 self._fail(error)
                 return
@@ -152,6 +156,9 @@ class UpstreamConnection(asyncio.Protocol):
             raise ValueError("a response nobody asked for")
         status: int = self.parser.get_status_code()
         if status < 200:
+            if status == 101 and exchange.request.wants_websocket:
+                self.is_switched = True
+                return
             if status == 101:
                 raise ValueError("a change of protocol nobody asked for")
             self.fields = []

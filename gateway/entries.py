@@ -129,6 +129,7 @@ class RouteEntry(_Strict):
     limits: list[str] | None = None
     cors: CorsEntry | None = None
     cache_control: FieldValue | None = None
+    upgrade: list[Literal["websocket"]] = []
     deprecation: DeprecationEntry | None = None
 
     @model_validator(mode="after")
@@ -143,6 +144,8 @@ class RouteEntry(_Strict):
             raise ValueError("issuers names at least one, and needs access: user or optional")
         if self.aal == "aal2" and self.access != "user":
             raise ValueError("aal2 needs access: user")
+        if self.upgrade and "GET" not in self.methods:
+            raise ValueError("a web socket begins with a GET")
         if not self.methods:
             raise ValueError("methods is empty: leave it out to allow all")
         return self
@@ -194,6 +197,7 @@ class RoutesFile(_Strict):
             max_body_bytes=limit,
             upstream_path=entry.upstream_path.encode() if entry.upstream_path else None,
             is_prefix=entry.prefix is not None,
+            may_upgrade="websocket" in entry.upgrade,
             pool=pool,
             conditions=conditions(entry.upstream, entry.start, self.maintenance, self.clients),
             adds=entry.deprecation.fields() if entry.deprecation else b"",

@@ -99,6 +99,8 @@ def _route(place: Place, cors: Json) -> list[Json]:
             "per_try_timeout": f"{route.first_byte_s:g}s",
         },
     }
+    if route.may_upgrade:
+        action["upgrade_configs"] = [{"upgrade_type": "websocket"}]
     if limits := counted(route):
         action["rate_limits"] = limits
     if route.upstream_path is not None:
@@ -183,7 +185,7 @@ def _claim(name: str, value: Json) -> Json:
 
 def _body(route: Route) -> Json:
     name, kind = "envoy.filters.http.buffer", f"{TYPE}.buffer.v3.BufferPerRoute"
-    if route.max_body_bytes > MOST_BUFFERED_BYTES:
+    if route.may_upgrade or route.max_body_bytes > MOST_BUFFERED_BYTES:
         return {}
     return {name: {"@type": kind, "buffer": {"max_request_bytes": max(1, route.max_body_bytes)}}}
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from uuid_utils import uuid7
 
-from gateway import addresses, answers
+from gateway import addresses, answers, tunnel
 from gateway.admission import NO_ROUTE, check_grant, find_route, preflight, too_large, wanted_authorization
 from gateway.forwarding import is_request_id, request_head
 from gateway.grants import OWN
@@ -46,6 +46,7 @@ class Exchange:
     limit_left: float = inf
     limit_fields = b""
     limited_by = ""
+    is_tunnel = False
     has_head = is_chunked_out = is_discarding = is_over = closes = False
 
     def __init__(self, client: "ClientConnection", request: Request) -> None:
@@ -212,6 +213,8 @@ class Exchange:
         self.status = status
         self.answered_at = time.perf_counter()
         self.has_head = True
+        if self.request.wants_websocket:  # and does not get it: what follows may be anything
+            self.closes = True
         self.inbox = answers.passed_down(self, fields, length, has_no_body)
 
     def response_body(self, chunk: bytes) -> None:
@@ -258,6 +261,19 @@ class Exchange:
         else:
             self.client.write(b"".join(self.inbox))
             self._finish()
+
+    def switched(self, fields: list[bytes], early: bytes) -> None:
+        """The upstream has changed to the web socket's protocol: from here on it is between the two."""
+        upstream = self.upstream
+        if upstream is not None:
+            self.status, self.answered_at = 101, time.perf_counter()
+            self.has_head = self.is_tunnel = True
+            tunnel.join(self, upstream, fields, early)
+
+    def tunnel_over(self) -> None:
+        """One side of the tunnel has ended."""
+        self.client.transport.close()
+        self._finish()
 
     # Other ends.
 

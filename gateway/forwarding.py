@@ -51,6 +51,8 @@ def rendered(request: "Request") -> bytes:
         fields = b"%bauthorization: %b\r\n" % (fields, request.authorization)
     if request.origin is not None:
         fields += b"origin: %b\r\n" % request.origin
+    if request.wants_websocket:
+        fields += b"connection: upgrade\r\nupgrade: websocket\r\n"
     if request.chunked:
         fields += b"transfer-encoding: chunked\r\n"
     elif request.content_length is not None:

@@ -43,6 +43,11 @@ def named_in_connection(value: bytes) -> frozenset[bytes]:
     return options - {b"", b"close", b"keep-alive", b"upgrade"}
 
 
+def asks_for_upgrade(value: bytes) -> bool:
+    """True if a Connection header names Upgrade."""
+    return b"upgrade" in [option.strip().lower() for option in value.split(b",")]
+
+
 @lru_cache(maxsize=256)
 def connection_says(value: bytes) -> bool | None:
     """False if a Connection header says close, True for keep-alive, None for neither."""

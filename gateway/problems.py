@@ -78,6 +78,11 @@ class GatewayTimeout(Problem):
     status, title, code = 504, "Gateway Timeout", "upstream_timeout"
 
 
+def no_upgrade() -> NotSupported:
+    """A 501 for a request to change to a protocol that is not spoken here; the connection is closed after it."""
+    return NotSupported("This connection cannot change its protocol.", code="upgrade_not_supported")
+
+
 def malformed(detail: str) -> BadRequest:
     """A 400 for a request that is not acceptable HTTP; the connection is closed after it."""
     return BadRequest(detail, code="malformed_request")

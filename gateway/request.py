@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Optional
 
 from gateway import headers
-from gateway.problems import ExpectationFailed, HeadersTooLarge, NotSupported, TargetTooLong, malformed
+from gateway.problems import ExpectationFailed, HeadersTooLarge, NotSupported, TargetTooLong, malformed, no_upgrade
 from shared.errors import Problem
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Request:
     connection: bytes | None = None
     expects_continue = False
     upgrade: bytes | None = None
+    wants_websocket = False
     request_id: bytes | None = None
     traceparent: bytes | None = None
     origin: bytes | None = None
@@ -90,10 +91,18 @@ class Request:
             self.refuse(malformed(f"The request has more than {MOST_FIELDS} header fields."))
         if self.chunked and self.is_http_10:
             self.refuse(malformed("HTTP/1.0 has no Transfer-Encoding."))
-        if self.upgrade is not None and (self.has_body or self.upgrade.lower() == b"websocket"):
-            self.refuse(NotSupported("This connection cannot change its protocol.", code="upgrade_not_supported"))
+        if self.upgrade is not None:
+            self._judge_upgrade()
         if self.connection is not None and (named := headers.named_in_connection(self.connection)):
             self.fields = headers.without(self.fields, named)
+
+    def _judge_upgrade(self) -> None:
+        """Whether the route allows it is seen when there is one."""
+        is_websocket = self.upgrade is not None and self.upgrade.lower() == b"websocket"
+        asks = headers.asks_for_upgrade(self.connection or b"") and self.method == b"GET" and not self.is_http_10
+        self.wants_websocket = is_websocket and asks and not self.has_body
+        if self.has_body or (is_websocket and not asks):
+            self.refuse(no_upgrade())
 
 
 Handler = Callable[[Request, bytes, bytes], None]

@@ -35,6 +35,7 @@ class Route:
     max_body_bytes: int = 1_048_576
     upstream_path: bytes | None = None
     is_prefix: bool = False
+    may_upgrade: bool = False  # to a web socket
     pool: "Upstream | None" = None
     needs_aal2: bool = False
     issuers: frozenset[str] = frozenset({OWN})
