@@ -1,6 +1,8 @@
 """Prometheus exposition, right with one process or several (PROMETHEUS_MULTIPROC_DIR)."""
 
 import os
+import struct
+import time
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -15,11 +17,18 @@ DURATION = Histogram(
     buckets=BUCKETS,
 )
 
+TRIES = 5
+
 
 def expose() -> tuple[bytes, str]:
     """The metrics of all processes of this component, and their content type."""
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)
-        return generate_latest(registry), CONTENT_TYPE_LATEST
-    return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    for _ in range(TRIES - 1):
+        try:
+            return generate_latest(registry), CONTENT_TYPE_LATEST
+        except struct.error:
+            time.sleep(0.01)  # a process that starts this moment has made its file and not filled it yet
+    return generate_latest(registry), CONTENT_TYPE_LATEST

@@ -21,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two processes share the suite: a module stays in one, and so does all that needs the one whole platform."""
+    """Processes share the suite: a module stays in one, and so does all that needs the one whole platform."""
     for item in items:
         needs_platform = item.nodeid.startswith(("tests/e2e/", "tests/chaos/"))
         group = "platform" if needs_platform else item.nodeid.split("::")[0]
