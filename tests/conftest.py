@@ -1,9 +1,11 @@
 """Fixtures for all. Servers start when a test first asks, so `make test SERVICE=auth` starts only PostgreSQL."""
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from deploy.local import ports
 from deploy.local.mongo import Mongo
 from deploy.local.postgres import Postgres
 from deploy.local.rabbitmq import RabbitMQ
@@ -18,6 +20,14 @@ from tests.support.servers import Servers
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--signups", type=int, default=150, help="sign-ups in the chaos test")
+
+
+def pytest_configure() -> None:
+    """Each process of the suite has ports of its own: another one cannot take a port between the look and the bind."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = len(ports.CANDIDATES) // 8
+    first = ports.CANDIDATES.start + number % 8 * share
+    ports.CANDIDATES = range(first, first + share)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
