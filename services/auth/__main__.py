@@ -1,10 +1,10 @@
-"""Commands of the auth service: `python -m services.auth serve | worker | migrate | token | keys`."""
+"""Commands of the auth service: `python -m services.auth serve | worker | migrate | token | keys | secrets`."""
 
 import argparse
 import os
 import sys
 
-from services.auth import keys, store, worker
+from services.auth import keys, resealing, store, worker
 from services.auth.config import MIGRATIONS, AuthSettings
 from services.auth.parts import Parts
 from services.auth.tokens import mint_service_token
@@ -60,6 +60,15 @@ def _rotate_keys(settings: AuthSettings, _: argparse.Namespace) -> int:
     return 0
 
 
+def _reencrypt(settings: AuthSettings, options: argparse.Namespace) -> int:
+    logs.configure("auth", settings.log_level)
+    parts = Parts.of(settings)
+    done = [resealing.reseal(parts.db, parts.sealer, column, batch=options.batch) for column in resealing.SEALED]
+    for one in done:
+        print(f"{one.column}: {one.resealed} encrypted again, {one.stuck} cannot be opened")
+    return 1 if any(one.stuck for one in done) else 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m services.auth")
     verbs = parser.add_subparsers(required=True, metavar="verb")
@@ -74,6 +83,10 @@ def _parser() -> argparse.ArgumentParser:
     key_verbs = verbs.add_parser("keys", help="the keys that sign").add_subparsers(required=True, metavar="verb")
     key_verbs.add_parser("list").set_defaults(run=_list_keys)
     key_verbs.add_parser("rotate", help="publish the next key, or let it sign").set_defaults(run=_rotate_keys)
+    secret_verbs = verbs.add_parser("secrets", help="secrets at rest").add_subparsers(required=True, metavar="verb")
+    reencrypt = secret_verbs.add_parser("reencrypt", help="bring all of them under the first key of SECRET_KEYS")
+    reencrypt.add_argument("--batch", type=int, default=resealing.BATCH, help="rows a transaction")
+    reencrypt.set_defaults(run=_reencrypt)
     return parser
 
 

@@ -18,7 +18,7 @@ from jwt.algorithms import ECAlgorithm
 
 from services.auth import store
 from services.auth.rows import SigningKeyRow
-from services.auth.sealing import Sealer
+from services.auth.sealing import Sealer, context_of
 from services.auth.tokens import SigningKey
 from shared.errors import Unavailable
 from shared.postgres import Connection, Database
@@ -136,12 +136,12 @@ def _insert(conn: Connection, sealer: Sealer, state: str) -> str:
     plain = private_key.private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    store.insert_signing_key(conn, kid, state, public, sealer.seal(plain, f"signing_keys/{kid}"))
+    store.insert_signing_key(conn, kid, state, public, sealer.seal(plain, context_of("signing_keys", kid)))
     return kid
 
 
 def _open(sealer: Sealer, row: SigningKeyRow) -> ec.EllipticCurvePrivateKey:
-    plain = sealer.open(bytes(row.private_key_sealed), f"signing_keys/{row.kid}")
+    plain = sealer.open(bytes(row.private_key_sealed), context_of("signing_keys", row.kid))
     key = serialization.load_der_private_key(plain, password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise TypeError(f"{row.kid} is not an elliptic curve key")

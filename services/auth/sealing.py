@@ -1,4 +1,8 @@
-"""Secrets at rest: AES-256-GCM under a list of keys, and keyed hashes. The first key writes, all of them read."""
+"""Secrets at rest: AES-256-GCM under a list of keys, and keyed hashes. The first key writes, all of them read.
+
+A column that holds sealed bytes is called `…_sealed`, its context is `context_of(table, key)`, so that a value opens in
+its own row only, and it is listed in `resealing.SEALED`, so that a change of SECRET_KEYS reaches it.
+"""
 
 import hashlib
 import hmac
@@ -28,7 +32,7 @@ class Sealer:
 
     def seal(self, plain: bytes, context: str) -> bytes:
         """Key id, nonce and ciphertext; it opens only with the same `context` (where it is kept)."""
-        key_id, nonce = _key_id(self._keys[0]), os.urandom(NONCE_BYTES)
+        key_id, nonce = self.current_key_id, os.urandom(NONCE_BYTES)
         return key_id + nonce + self._sealing[key_id].encrypt(nonce, plain, context.encode())
 
     def open(self, sealed: bytes, context: str) -> bytes:
@@ -42,9 +46,19 @@ class Sealer:
         except (InvalidTag, ValueError) as error:
             raise CannotOpen("sealed bytes that were changed, or belong elsewhere") from error
 
+    @property
+    def current_key_id(self) -> bytes:
+        """What everything sealed with the first key starts with."""
+        return _key_id(self._keys[0])
+
     def macs(self, message: bytes, purpose: str) -> list[bytes]:
         """HMAC-SHA-256 of the message under each key; the first is the one to write."""
         return [hmac.digest(_derive(key, purpose), message, "sha256") for key in self._keys]
+
+
+def context_of(table: str, key: object) -> str:
+    """What binds sealed bytes to their row."""
+    return f"{table}/{key}"
 
 
 def _derive(key: bytes, purpose: str) -> bytes:

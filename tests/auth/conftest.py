@@ -4,10 +4,13 @@ import base64
 import itertools
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -25,7 +28,9 @@ from tests.support.databases import Databases
 T = TypeVar("T")
 PASSWORD = "correct horse battery staple"
 ISSUER = "https://app.example.com/auth/v1"
+ROOT = Path(__file__).parents[2]
 Make = Callable[..., "Service"]
+Start = Callable[..., subprocess.Popen[str]]
 
 
 @dataclass(frozen=True)
@@ -248,3 +253,41 @@ def alice(service: Service) -> Person:
 @pytest.fixture
 def mallory(service: Service) -> Person:
     return service.member("mallory")
+
+
+def _environment(settings: AuthSettings, **changes: str) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "SECRET_KEYS": settings.secret_keys.get_secret_value(),
+        "AMQP_URL": settings.amqp_url.get_secret_value(),
+        "ISSUER": settings.issuer,
+        "JWKS_URL": settings.jwks_url,
+        "PUBLIC_URL": settings.public_url,
+        **changes,
+    }
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    started: list[subprocess.Popen[str]] = []
+
+    def run(settings: AuthSettings, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "services.auth", *arguments]
+        env = _environment(settings, **environment)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def output_of(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of a command."""
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err

@@ -1,56 +1,14 @@
 """The real processes: gunicorn with two workers, the worker, and the commands."""
 
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import jwt
-import pytest
 import requests
 
 from deploy.local.ports import free_ports
-from services.auth.config import AuthSettings
 from shared.tokens import Verifier
-from tests.auth.conftest import ISSUER, PASSWORD, Make, Service, at_once
+from tests.auth.conftest import ISSUER, PASSWORD, Make, Service, Start, at_once, output_of
 from tests.support.waiting import eventually
-
-ROOT = Path(__file__).parents[2]
-Start = Callable[..., subprocess.Popen[str]]
-
-
-def _environment(settings: AuthSettings, **changes: str) -> dict[str, str]:
-    return {
-        "PATH": os.environ["PATH"],
-        "DATABASE_URL": settings.database_url.get_secret_value(),
-        "SECRET_KEYS": settings.secret_keys.get_secret_value(),
-        "AMQP_URL": settings.amqp_url.get_secret_value(),
-        "ISSUER": settings.issuer,
-        "JWKS_URL": settings.jwks_url,
-        "PUBLIC_URL": settings.public_url,
-        **changes,
-    }
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    started: list[subprocess.Popen[str]] = []
-
-    def run(settings: AuthSettings, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "services.auth", *arguments]
-        env = _environment(settings, **environment)
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        process.terminate()
-        process.communicate(timeout=30)
 
 
 def _answers(url: str) -> bool:
@@ -105,16 +63,11 @@ def test_migrating_twice_changes_nothing_and_makes_one_key(service: Service, sta
     assert [row["state"] for row in service.rows("SELECT state FROM signing_keys")] == ["active"]
 
 
-def _print(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=60)
-    return process.returncode, out, err
-
-
 def test_a_service_token_is_printed_alone_and_names_the_same_service_always(service: Service, start: Start) -> None:
     settings = service.parts.settings
     tokens = []
     for _ in range(2):
-        status, out, _err = _print(start(settings, "token", "--scope", "messages:send", "--lifetime-s", "60"))
+        status, out, _err = output_of(start(settings, "token", "--scope", "messages:send", "--lifetime-s", "60"))
         assert status == 0
         tokens.append(out.strip())
     verifier = Verifier("", ISSUER, "gatehouse")
@@ -126,7 +79,7 @@ def test_a_service_token_is_printed_alone_and_names_the_same_service_always(serv
 
 
 def test_a_service_token_does_not_outlive_the_key_that_signed_it(service: Service, start: Start) -> None:
-    status, out, err = _print(start(service.parts.settings, "token", "--scope", "x", "--lifetime-s", "86401"))
+    status, out, err = output_of(start(service.parts.settings, "token", "--scope", "x", "--lifetime-s", "86401"))
     assert (status, out) == (2, "")
     assert "between 1 and 86400" in err
 
@@ -134,10 +87,10 @@ def test_a_service_token_does_not_outlive_the_key_that_signed_it(service: Servic
 def test_keys_are_listed_and_a_rotation_in_a_hurry_is_refused(service: Service, start: Start) -> None:
     settings = service.parts.settings
     service.get("/.well-known/jwks.json")
-    assert "is published; run this again after" in _print(start(settings, "keys", "rotate"))[1]
-    status, out, err = _print(start(settings, "keys", "rotate"))
+    assert "is published; run this again after" in output_of(start(settings, "keys", "rotate"))[1]
+    status, out, err = output_of(start(settings, "keys", "rotate"))
     assert (status, out) == (1, "") and "too early" in err
-    listed = _print(start(settings, "keys", "list"))[1]
+    listed = output_of(start(settings, "keys", "list"))[1]
     assert "active" in listed and "pre_published" in listed
 
 

@@ -9,6 +9,7 @@ from services.auth.store.one_time_tokens import (
     put_one_time_token,
 )
 from services.auth.store.savepoints import undone
+from services.auth.store.sealed import SealedColumn, SealedValue, list_stale_sealed, update_sealed
 from services.auth.store.sessions import (
     Ended,
     delete_ended_sessions,
@@ -46,6 +47,8 @@ from services.auth.store.users import (
 __all__ = [
     "EMAIL_ONLY",
     "Ended",
+    "SealedColumn",
+    "SealedValue",
     "consume_code",
     "consume_link",
     "count_log_in_try",
@@ -66,6 +69,7 @@ __all__ = [
     "is_contested",
     "list_sessions",
     "list_signing_keys",
+    "list_stale_sealed",
     "lock_session",
     "lock_signing_keys",
     "lock_user",
@@ -77,6 +81,7 @@ __all__ = [
     "update_mail_sent",
     "update_next_key_active",
     "update_refreshed",
+    "update_sealed",
     "update_signed_in",
     "update_unconfirmed_user",
     "update_user",
