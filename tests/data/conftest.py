@@ -15,9 +15,14 @@ from services.data import schema
 from services.data.app import create_app
 from services.data.config import DataSettings
 from services.data.mongo import Database
+from shared.contracts import Envelope
 from shared.ids import new_id
+from tests.support import clients
+from tests.support.clients import as_alice, as_mallory, db
 from tests.support.issuer import Issuer
 from tests.support.people import Person
+
+__all__ = ["as_alice", "as_mallory", "db"]
 
 NOTES = "/data/v1/spaces/me/collections/notes/documents"
 
@@ -27,33 +32,26 @@ def note(document_id: UUID | None = None) -> str:
     return f"{NOTES}/{document_id or new_id()}"
 
 
-class Client:
+class Client(clients.Client):
     """Requests of one person."""
-
-    def __init__(self, app: Flask, person: Person) -> None:
-        self.person = person
-        self._app = app
-
-    def get(self, path: str, **headers: str) -> TestResponse:
-        return self._open("GET", path, {}, headers)
 
     def put(self, path: str, document: Any, **headers: str) -> TestResponse:
         return self.send("PUT", path, json.dumps({"document": document}).encode(), **headers)
 
     def delete(self, path: str, **headers: str) -> TestResponse:
-        return self._open("DELETE", path, {}, headers)
+        return self.open("DELETE", path, headers)
 
     def send(self, method: str, path: str, data: bytes, **headers: str) -> TestResponse:
         """The bytes as they are."""
-        return self._open(method, path, {"data": data}, {"content_type": "application/json", **headers})
+        return self.open(method, path, {"content_type": "application/json", **headers}, data=data)
 
     def push(self, *rows: dict[str, Any], **fields: Any) -> TestResponse:
-        return self._open("POST", "/data/v1/push", {"json": {"rows": list(rows), **fields}}, {})
+        return self.open("POST", "/data/v1/push", {}, json={"rows": list(rows), **fields})
 
     def pull(self, checkpoint: str | None = None, limit: int | None = None) -> TestResponse:
         query = {"checkpoint": checkpoint, "limit": limit}
         query = {name: value for name, value in query.items() if value is not None}
-        return self._open("GET", "/data/v1/changes", {"query_string": query}, {})
+        return self.open("GET", "/data/v1/changes", {}, query_string=query)
 
     def pull_all(self, checkpoint: str | None = None, limit: int = 500) -> tuple[list[dict[str, Any]], str]:
         """Every change after the checkpoint, and the checkpoint after them."""
@@ -67,10 +65,6 @@ class Client:
 
     def space_id(self) -> str:
         return str(self.get("/data/v1/spaces").json["items"][0]["id"])
-
-    def _open(self, method: str, path: str, body: dict[str, Any], headers: dict[str, str]) -> TestResponse:
-        headers = self.person.headers | {name.replace("_", "-"): value for name, value in headers.items()}
-        return self._app.test_client().open(path, method=method, headers=headers, **body)
 
 
 def row(
@@ -86,7 +80,7 @@ def settings(mongo: Mongo, issuer: Issuer) -> DataSettings:
     return DataSettings(
         mongo_url=mongo.url,
         mongo_database=f"data_{secrets.token_hex(4)}",
-        amqp_url="amqp://nobody:nothing@127.0.0.1:1/",
+        amqp_url=clients.NOBODYS_BROKER,
         issuer=issuer.issuer,
         jwks_url=issuer.jwks_url,
     )
@@ -104,24 +98,8 @@ def app(settings: DataSettings) -> Iterator[Flask]:
 
 
 @pytest.fixture
-def db(app: Flask) -> Database:
-    database: Database = app.extensions["database"]
-    return database
-
-
-@pytest.fixture
 def client_of(app: Flask) -> Callable[[Person], Client]:
     return lambda person: Client(app, person)
-
-
-@pytest.fixture
-def as_alice(app: Flask, alice: Person) -> Client:
-    return Client(app, alice)
-
-
-@pytest.fixture
-def as_mallory(app: Flask, mallory: Person) -> Client:
-    return Client(app, mallory)
 
 
 @pytest.fixture
@@ -129,8 +107,6 @@ def outbox_of(db: Database) -> Callable[[Client], list[dict[str, Any]]]:
     """The data of the events about a person's private space that wait in the outbox, oldest first."""
 
     def read(client: Client) -> list[dict[str, Any]]:
-        from shared.contracts import Envelope
-
         space_id = client.space_id()
         with db.connection() as conn:
             rows = conn["outbox"].find({}, sort=[("_id", 1)])

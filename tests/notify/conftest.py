@@ -25,10 +25,13 @@ from shared.ids import new_id
 from shared.postgres import Database, execute
 from shared.publisher import Message, Publisher
 from tests.support.broker import Broker
+from tests.support.clients import NOBODYS_BROKER, db
 from tests.support.databases import Databases
 from tests.support.issuer import Issuer
 from tests.support.people import Person
 from tests.support.waiting import eventually
+
+__all__ = ["db"]
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +76,7 @@ def apps(issuer: Issuer) -> Iterator[Callable[[str], Flask]]:
 
     def app_on(url: str) -> Flask:
         if url not in made:
-            settings: dict[str, Any] = {"amqp_url": "amqp://nobody:nothing@127.0.0.1:1/", "issuer": issuer.issuer}
+            settings: dict[str, Any] = {"amqp_url": NOBODYS_BROKER, "issuer": issuer.issuer}
             made[url] = create_app(NotifySettings(database_url=url, jwks_url=issuer.jwks_url, **settings))
         return made[url]
 
@@ -85,12 +88,6 @@ def apps(issuer: Issuer) -> Iterator[Callable[[str], Flask]]:
 @pytest.fixture
 def app(apps: Callable[[str], Flask], database_url: str) -> Flask:
     return apps(database_url)
-
-
-@pytest.fixture
-def db(app: Flask) -> Database:
-    database: Database = app.extensions["database"]
-    return database
 
 
 class Client:

@@ -5,35 +5,28 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from services.profile.app import create_app
 from services.profile.config import ProfileSettings
 from shared.postgres import Database
+from tests.support import clients
+from tests.support.clients import as_alice, as_mallory, db
 from tests.support.databases import Databases
 from tests.support.issuer import Issuer
 from tests.support.people import Person
 
+__all__ = ["as_alice", "as_mallory", "db"]
 
-class Client:
+
+class Client(clients.Client):
     """Requests of one person."""
-
-    def __init__(self, app: Flask, person: Person) -> None:
-        self.person = person
-        self._client: FlaskClient = app.test_client()
-
-    def get(self, path: str, **headers: str) -> TestResponse:
-        return self._client.get(path, headers=self._headers(headers))
 
     def patch(self, path: str, body: Any = None, *, data: bytes | None = None, **headers: str) -> TestResponse:
         """`body` goes as a JSON merge patch; `data` as it is."""
         headers = {"content_type": "application/merge-patch+json", **headers}
         given = {"json": body} if data is None else {"data": data}
-        return self._client.patch(path, headers=self._headers(headers), **given)
-
-    def _headers(self, headers: dict[str, str]) -> dict[str, str]:
-        return self.person.headers | {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.open("PATCH", path, headers, **given)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +40,7 @@ def database_url(databases: Databases) -> Iterator[str]:
 def settings(database_url: str, issuer: Issuer) -> ProfileSettings:
     return ProfileSettings(
         database_url=database_url,
-        amqp_url="amqp://nobody:nothing@127.0.0.1:1/",
+        amqp_url=clients.NOBODYS_BROKER,
         issuer=issuer.issuer,
         jwks_url=issuer.jwks_url,
     )
@@ -61,24 +54,8 @@ def app(settings: ProfileSettings) -> Iterator[Flask]:
 
 
 @pytest.fixture
-def db(app: Flask) -> Database:
-    database: Database = app.extensions["database"]
-    return database
-
-
-@pytest.fixture
 def client_of(app: Flask) -> Callable[[Person], Client]:
     return lambda person: Client(app, person)
-
-
-@pytest.fixture
-def as_alice(app: Flask, alice: Person) -> Client:
-    return Client(app, alice)
-
-
-@pytest.fixture
-def as_mallory(app: Flask, mallory: Person) -> Client:
-    return Client(app, mallory)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from deploy.local.postgres import Postgres
 from shared.postgres import Database, execute
 from shared.settings import Settings
 from tests.shared import service
+from tests.support.clients import NOBODYS_BROKER
 from tests.support.databases import ROOT
 from tests.support.issuer import Issuer
 
@@ -50,7 +51,7 @@ def db(make_db: Callable[..., Database]) -> Database:
 @pytest.fixture
 def settings(issuer: Issuer) -> Settings:
     return Settings(
-        amqp_url="amqp://nobody:nothing@127.0.0.1:1/",
+        amqp_url=NOBODYS_BROKER,
         issuer=issuer.issuer,
         jwks_url=issuer.jwks_url,
         max_body_bytes=20_000,

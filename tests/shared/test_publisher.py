@@ -13,6 +13,7 @@ from shared.ids import new_id
 from shared.publisher import Message, Publisher
 from tests.support.broker import Broker
 from tests.support.waiting import eventually
+from tests.support.wire import wire_to
 
 QUEUE = "things.session.created"
 
@@ -119,7 +120,7 @@ def test_a_fault_in_the_publishers_own_thread_does_not_end_it(
     def break_off(*_: object) -> None:
         raise RuntimeError("a mistake of ours, or of pika's")
 
-    monkeypatch.setattr(publisher, "_send", break_off)
+    monkeypatch.setattr("shared.link.Link._send", break_off)
     with pytest.raises(Unavailable):
         publisher.publish([message()], timeout_s=2)
     monkeypatch.undo()
@@ -144,6 +145,25 @@ def test_a_closed_publisher_opens_again(publisher: Publisher, queue: Queue) -> N
     publisher.close()
     publisher.publish([message(b"2")])
     assert [body for _, body in queue.take()] == [b"1", b"2"]
+
+
+def test_a_publisher_whose_old_connection_is_slow_to_end_opens_a_new_one_beside_it(
+    broker: Broker, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine with much to do: the broker's last words on the old connection come long after the new one."""
+    monkeypatch.setattr("shared.publisher.CLOSE_TIMEOUT_S", 0.1)
+    with wire_to(broker.rabbitmq.port) as wire:
+        publisher = Publisher(broker.url("admin").replace(f":{broker.rabbitmq.port}/", f":{wire.port}/"))
+        publisher.publish([message(b"1")], timeout_s=5)
+        held = wire.hold()
+        publisher.close()
+        publisher.publish([message(b"2")], timeout_s=5)
+        held.set()
+        eventually(lambda: [t.name for t in threading.enumerate()].count("publisher") == 1, what="the old one's end")
+        publisher.publish([message(b"3")], timeout_s=5)
+        assert publisher.is_connected
+        publisher.close()
+    assert [body for _, body in queue.take()] == [b"1", b"2", b"3"]
 
 
 def _is_published(publisher: Publisher, one: Message) -> bool:

@@ -14,6 +14,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local.ports import free_ports
+from tests.support.clients import NOBODYS_BROKER
 from tests.support.issuer import Issuer
 from tests.support.people import Person
 from tests.support.process import Process
@@ -33,7 +34,7 @@ class Web:
             BIND=f"127.0.0.1:{self.port}",
             WEB_WORKERS="2",
             WEB_THREADS="4",
-            AMQP_URL="amqp://nobody:nothing@127.0.0.1:1/",
+            AMQP_URL=NOBODYS_BROKER,
             ISSUER=issuer.issuer,
             JWKS_URL=issuer.jwks_url,
             MAX_BODY_BYTES="20000",

@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from deploy.local.ports import free_ports
+from tests.support.clients import NOBODYS_BROKER
 from tests.support.process import Process
 from tests.support.waiting import eventually
 
@@ -40,7 +41,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[str], Running]]:
             *("tests.shared.working", mode),
             folder=tmp_path,
             WORKER_BIND=f"127.0.0.1:{port}",
-            AMQP_URL="amqp://nobody:nothing@127.0.0.1:1/",
+            AMQP_URL=NOBODYS_BROKER,
             ISSUER="http://127.0.0.1:1/auth/v1",
             JWKS_URL="http://127.0.0.1:1/jwks.json",
         )
