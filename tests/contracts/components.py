@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import packages_distributions
+from importlib.metadata import files, packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -114,9 +114,17 @@ def third_party(files: frozenset[Path]) -> dict[str, Path]:
             top = module.split(".")[0]
             if top in sys.stdlib_module_names or (ROOT / top).is_dir():
                 continue
-            for distribution in sorted({normal(name) for name in known.get(top, [top])}):
-                found.setdefault(distribution, file)
+            for distribution in known.get(top, [top]):
+                if len(known.get(top, ())) < 2 or _holds(distribution, module):
+                    found.setdefault(normal(distribution), file)
     return found
+
+
+@cache
+def _holds(distribution: str, module: str) -> bool:
+    """Whether the module is in it: several distributions may share a top name."""
+    path = module.replace(".", "/")
+    return any(str(file) in (f"{path}.py", f"{path}/__init__.py") for file in files(distribution) or ())
 
 
 def calls(component: Component) -> Iterator[ast.Call]:
