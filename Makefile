@@ -59,12 +59,14 @@ fmt: setup ## format the code
 lock: ## resolve every requirements.txt again (hash-locked, one set of versions for the whole house)
 	@deploy/local/lock
 
-bench: ## gateway, events and log-ins measured; a table and bench-results/*.json
+bench: ## gateway, events and log-ins measured; a table and bench-results/*.json; needs Node.js and npm
 	@deploy/local/bootstrap haproxy nginx wrk
+	@cd tests/load/peers/fastify && npm ci --no-audit --no-fund --silent
 	@$(PY) -m tests.load
 
-bench-gateway: ## only the gateway, against HAProxy and Flask + requests in the same run
+bench-gateway: ## only the gateway, beside HAProxy, Envoy, fastify and Flask + requests; needs Node.js and npm
 	@deploy/local/bootstrap haproxy nginx wrk
+	@cd tests/load/peers/fastify && npm ci --no-audit --no-fund --silent
 	@$(PY) -m tests.load gateway
 
 images: ## build the five images with Docker; BASE_IMAGE and TAG are settings

@@ -9,22 +9,36 @@ from tests.load import events, logins
 from tests.support.databases import ROOT
 
 RESULTS = ROOT / "bench-results"
+# Each in a process of its own: they pin themselves and their children to cores. By the name of the file they write.
+GATEWAY = {
+    "gateway": ["tests.load.gateway"],
+    "gateway-varied": ["tests.load.gateway", "--varied", "--only", "haproxy", "gateway", "--seconds", "2"],
+    "gateway-cost": ["tests.load.gateway", "--cost", "--rounds", "12", "--seconds", "1"],
+    "gateway-steady": ["tests.load.gateway", "--steady", "--seconds", "2"],
+    "gateway-workers": ["tests.load.gateway", "--workers", "--seconds", "2"],
+    "gateway-in-process": ["tests.load.in_process"],
+}
 
 
 def main(names: list[str]) -> int:
     RESULTS.mkdir(exist_ok=True)
     for name in names or ["gateway", "events", "logins"]:
-        file = RESULTS / f"{name}.json"
-        print(f"\n{name}", flush=True)
         if name == "gateway":
-            # A process of its own: it pins itself and its children to cores.
-            subprocess.run([sys.executable, "-m", "tests.load.gateway", "--json", str(file)], cwd=ROOT, check=True)
+            measure_gateway()
             continue
+        print(f"\n{name}", flush=True)
         figures = asdict({"events": events, "logins": logins}[name].measure())
-        file.write_text(json.dumps(figures, indent=2) + "\n")
+        (RESULTS / f"{name}.json").write_text(json.dumps(figures, indent=2) + "\n")
         for figure, value in figures.items():
             print(f"  {figure:<18} {value}")
     return 0
+
+
+def measure_gateway() -> None:
+    for name, command in GATEWAY.items():
+        print(f"\n{' '.join(command)}", flush=True)
+        file = str(RESULTS / f"{name}.json")
+        subprocess.run([sys.executable, "-m", *command, "--json", file], cwd=ROOT, check=True)
 
 
 if __name__ == "__main__":
