@@ -75,6 +75,25 @@ class UserUpdated(Event):
     updated_at: datetime
 
 
+class UserSecurityChanged(Event):
+    """Something that guards an account was added, used, removed or attacked: for an audit log.
+
+    `change` is a stable word (`factor_added`, `passkey_refused`, …); readers must bear words they do not know.
+    """
+
+    type = "user.security_changed"
+    source = "auth"
+    subject = "user_id"
+
+    user_id: UUID
+    session_id: UUID | None = None
+    change: str
+    factor_id: UUID | None = None
+    factor_type: str | None = None
+    ip: str | None = None
+    changed_at: datetime
+
+
 class SessionCreated(Event):
     """Somebody logged in."""
 
@@ -164,6 +183,7 @@ EVENTS: dict[str, type[Event]] = {
     for event in (
         UserRegistered,
         UserUpdated,
+        UserSecurityChanged,
         SessionCreated,
         SessionRevoked,
         ProfileUpdated,

@@ -5,7 +5,7 @@ from functools import partial
 from flask import Flask
 
 import shared.app
-from services.auth import confirmation, discovery, routes, sessions, users
+from services.auth import confirmation, discovery, factors, recovery_codes, routes, sessions, users
 from services.auth.config import MIGRATIONS, AuthSettings
 from services.auth.keys import OwnKeys
 from services.auth.parts import Parts
@@ -21,7 +21,15 @@ def create_app(settings: AuthSettings | None = None) -> Flask:
         "auth",
         settings,
         title="Gatehouse auth",
-        blueprints=[routes.bp, confirmation.bp, users.bp, sessions.bp, discovery.bp],
+        blueprints=[
+            routes.bp,
+            confirmation.bp,
+            users.bp,
+            sessions.bp,
+            recovery_codes.bp,
+            factors.bp,
+            discovery.bp,
+        ],
         ready={
             "postgres": parts.db.check,
             "schema": partial(require_current, parts.db, MIGRATIONS),

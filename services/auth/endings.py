@@ -19,6 +19,12 @@ def end_sessions(
     return _tell(conn, store.end_sessions(conn, user_id, reason, only=only, but=but), reason)
 
 
+def end_weaker_sessions(conn: Connection, user_id: UUID, *, but: UUID) -> int:
+    """End a user's sessions that did not show a second factor; how many there were."""
+    reason = "ended_by_user"  # by answering for their factor elsewhere
+    return _tell(conn, store.end_weaker_sessions(conn, user_id, reason, but=but), reason)
+
+
 def end_idle_sessions(conn: Connection, *, idle_s: int, limit: int) -> int:
     """End sessions that nobody used for so long; how many there were."""
     return _tell(conn, store.end_idle_sessions(conn, idle_s=idle_s, limit=limit), "expired")

@@ -46,18 +46,18 @@ def ask_to_confirm(conn: Connection, user: rows.User, redirect_to: str | None) -
         {"redirect_to": redirect_to} if redirect_to in here.settings.redirect_places else {}
     )
     link = f"{here.settings.public_url}/auth/v1/verify?{urlencode(query)}"
-    _send(conn, user, "confirm_signup", {"link": link, "code": code}, lifetime_s)
+    send(conn, user, "confirm_signup", {"link": link, "code": code}, lifetime_s)
     return store.update_mail_sent(conn, user.id) or user
 
 
 def welcome(conn: Connection, user: rows.User) -> None:
     """Greet somebody whose address needed no confirmation."""
-    _send(conn, user, "welcome", {}, 86_400)
+    send(conn, user, "welcome", {}, 86_400)
 
 
 def tell_of_sign_up(conn: Connection, user: rows.User) -> None:
     """Tell the owner of a confirmed address that somebody signed up with it; the caller learns nothing."""
-    _send(conn, user, "account_exists", {}, 86_400)
+    send(conn, user, "account_exists", {}, 86_400)
     store.update_mail_sent(conn, user.id)
 
 
@@ -71,7 +71,8 @@ def hashes_of_code(kind: str, email: str, code: str) -> list[bytes]:
     return here.sealer.macs(f"{kind}\n{email}\n{code}".encode(), "one-time code")
 
 
-def _send(conn: Connection, user: rows.User, template: str, params: dict[str, str], lifetime_s: int) -> None:
+def send(conn: Connection, user: rows.User, template: str, params: dict[str, str], lifetime_s: int) -> None:
+    """Ask notify for one mail to the user's address, with the name they go by among the parameters."""
     event = MessageRequested(
         message_id=new_id(),
         user_id=user.id,

@@ -128,6 +128,18 @@ class Identity(Answer):
     updated_at: datetime
 
 
+class Factor(Answer):
+    """What a client may know of a second factor."""
+
+    id: UUID
+    friendly_name: str
+    factor_type: str
+    status: Literal["unverified", "verified"]
+    created_at: datetime
+    updated_at: datetime
+    last_challenged_at: datetime | None
+
+
 class User(Answer):
     id: UUID
     aud: str = "authenticated"
@@ -141,6 +153,7 @@ class User(Answer):
     app_metadata: dict[str, Any]
     user_metadata: dict[str, Any]
     identities: list[Identity]
+    factors: list[Factor]
     is_anonymous: bool
     created_at: datetime
     updated_at: datetime
@@ -158,6 +171,7 @@ class User(Answer):
             app_metadata=user.app_metadata,
             user_metadata=user.user_metadata,
             identities=[_email_identity(user)] if user.email else [],
+            factors=[Factor(**factor) for factor in user.factors],
             is_anonymous=user.is_anonymous,
             created_at=user.created_at,
             updated_at=user.updated_at,

@@ -11,7 +11,10 @@ from shared.postgres import Database
 log = logging.getLogger(__name__)
 BATCH = 200
 
-SEALED = (SealedColumn("signing_keys", "kid", "private_key_sealed"),)
+SEALED = (
+    SealedColumn("signing_keys", "kid", "private_key_sealed"),
+    SealedColumn("factors", "id", "seed_sealed"),
+)
 
 
 @dataclass(frozen=True)

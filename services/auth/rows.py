@@ -20,6 +20,12 @@ class User:
     last_sign_in_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    # What others may see of each factor that has not expired, oldest first, as JSON.
+    factors: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def has_second_factor(self) -> bool:
+        return any(factor["status"] == "verified" for factor in self.factors)
 
 
 @dataclass(frozen=True)
@@ -58,3 +64,27 @@ class SigningKeyRow:
     created_at: datetime
     activated_at: datetime | None
     retired_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A second factor. `wrong_today`: wrong codes of the last 24 hours; `places`: where right ones came from."""
+
+    id: UUID
+    user_id: UUID
+    kind: str
+    name: str
+    seed_sealed: bytes | None = field(repr=False)
+    is_verified: bool
+    wrong_today: int
+    places: list[bytes]
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class FactorChallenge:
+    """A question to a session; `is_over` once it was answered or has expired."""
+
+    id: UUID
+    expires_at: datetime
+    is_over: bool

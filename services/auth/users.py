@@ -3,11 +3,12 @@
 from pydantic import SecretStr
 
 from services.auth import models, rows, store
+from services.auth.assurance import require_caller, require_step_up
 from services.auth.endings import end_sessions
 from services.auth.parts import here
 from services.auth.passwords import require_strong
 from services.auth.sessions import require_user
-from shared.errors import UnprocessableContent
+from shared.errors import Unauthorized, UnprocessableContent
 from shared.postgres import Connection
 from shared.routing import Blueprint, caller, user
 
@@ -28,6 +29,8 @@ def change_user(body: models.UserChange) -> models.User:
     """Change password or metadata. A new password ends every other session."""
     with here.db.transaction() as conn:
         before = require_user(conn)
+        if body.password is not None or (body.email is not None and body.email != before.email):
+            require_step_up(require_caller(conn), "update email or password when MFA is enabled", Unauthorized)
     if body.email is not None and body.email != before.email:
         raise UnprocessableContent("The address of an account cannot be changed.", code="email_change_unavailable")
     password_hash = _hash_new(before, body.password) if body.password else None

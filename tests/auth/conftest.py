@@ -71,24 +71,30 @@ class Person:
 
     def sign_up(self, **members: Any) -> Reply:
         body = {"email": self.email, "password": self.password, **members}
-        return self._keep(self.service.post("/signup", body))
+        return self.keep(self.service.post("/signup", body))
 
     def confirm(self) -> Reply:
         token = self.service.mail_to(self.email)["code"]
-        return self._keep(self.service.post("/verify", {"type": "signup", "email": self.email, "token": token}))
+        return self.keep(self.service.post("/verify", {"type": "signup", "email": self.email, "token": token}))
 
     def log_in(self, **headers: str) -> Reply:
         body = {"email": self.email, "password": self.password}
-        return self._keep(self.service.post("/token?grant_type=password", body, headers))
+        return self.keep(self.service.post("/token?grant_type=password", body, headers))
 
     def refresh(self, refresh_token: str | None = None) -> Reply:
         body = {"refresh_token": refresh_token or self.session["refresh_token"]}
-        return self._keep(self.service.post("/token?grant_type=refresh_token", body))
+        return self.keep(self.service.post("/token?grant_type=refresh_token", body))
 
     def get(self, path: str) -> Reply:
         return self.service.get(path, self.headers)
 
-    def _keep(self, reply: Reply) -> Reply:
+    def post(self, path: str, body: Any = None) -> Reply:
+        return self.service.post(path, body, self.headers)
+
+    def delete(self, path: str) -> Reply:
+        return self.service.call("DELETE", path, headers=self.headers)
+
+    def keep(self, reply: Reply) -> Reply:
         if reply.status == 200 and "access_token" in reply.json:
             self.session = reply.json
         return reply

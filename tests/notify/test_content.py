@@ -43,16 +43,28 @@ def claimed(template: str, **fields: Any) -> Claimed:
 
 TEMPLATES = sorted(path.name for path in (content.FOLDER / "en").iterdir())
 PARAMS = {"name": "Zoë", "link": "https://example.com/?a=1&b=2", "code": "123456"}
+ALERT = {"factor_type": "totp", "device": "Pixel 9", "ip": "192.0.2.1", "remaining": "9"}
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_every_template_is_a_whole_mail(template: str) -> None:
-    mail = content.mail(claimed(template, params=PARAMS))
+    mail = content.mail(claimed(template, params=PARAMS | ALERT))
 
     assert mail.subject and "\n" not in mail.subject
     assert mail.text.strip() and "<" not in mail.text
     assert "width=device-width" in mail.html and "<title>" in mail.html
     assert max(len(line) for line in compose(mail, "a@example.com", "Gatehouse").as_string().splitlines()) <= 998
+
+
+@pytest.mark.parametrize("kind", ["totp", "webauthn", "phone", "recovery_code"])
+@pytest.mark.parametrize("template", ["factor_added", "factor_removed"])
+def test_a_mail_about_a_factor_says_which_and_from_where(template: str, kind: str) -> None:
+    words = {"totp": "authenticator app", "webauthn": "security key", "phone": "phone number"}
+    mail = content.mail(claimed(template, params=PARAMS | ALERT | {"factor_type": kind}))
+    for text in (mail.text, mail.html):
+        said = " ".join(text.split())
+        assert words.get(kind, "recovery codes") in said
+        assert "Pixel 9, from 192.0.2.1" in said
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,12 @@ from shared.postgres import Connection, execute, fetch_one
 COLUMNS = """
     users.id, users.email, users.email_confirmed_at, users.confirmation_sent_at, users.password_hash, users.role,
     users.user_metadata, users.app_metadata, users.is_anonymous, users.last_sign_in_at, users.created_at,
-    users.updated_at
+    users.updated_at,
+    (SELECT coalesce(jsonb_agg(to_jsonb(factor) ORDER BY factor.created_at), '[]') FROM (
+        SELECT id, kind AS factor_type, name AS friendly_name, created_at, updated_at, last_challenged_at,
+               CASE WHEN expires_at IS NULL THEN 'verified' ELSE 'unverified' END AS status
+        FROM factors
+        WHERE user_id = users.id AND (expires_at IS NULL OR expires_at > clock_timestamp())) AS factor) AS factors
 """
 HAS_LIVING_LINK = """
     EXISTS (SELECT 1 FROM one_time_tokens AS living

@@ -1,0 +1,44 @@
+"""What a person must hear of at once: something that guards their account was added, used, removed or attacked.
+
+Each is a mail to the person and an event for whoever keeps an audit log, in the transaction that makes it true.
+"""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from flask import request
+
+from services.auth import mails, rows
+from services.auth.devices import device_of
+from shared import outbox
+from shared.contracts import UserSecurityChanged
+from shared.postgres import Connection
+
+MAIL_LIFETIME_S = 604_800
+
+
+def alert(
+    conn: Connection,
+    user: rows.User,
+    change: str,
+    *,
+    session_id: UUID | None,
+    factor_id: UUID,
+    factor_type: str,
+    **params: str,
+) -> None:
+    """Mail the template named like the change, and say so to the others. Without an address there is only the event."""
+    device = device_of(request)
+    event = UserSecurityChanged(
+        user_id=user.id,
+        session_id=session_id,
+        change=change,
+        factor_id=factor_id,
+        factor_type=factor_type,
+        ip=device.ip,
+        changed_at=datetime.now(UTC),
+    )
+    outbox.add(conn, event)
+    if user.email:
+        where = {"factor_type": factor_type, "device": device.name, "ip": device.ip or ""}
+        mails.send(conn, user, change, {**where, **params}, MAIL_LIFETIME_S)
