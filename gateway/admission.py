@@ -1,19 +1,70 @@
-"""Whether a request may pass, and where to: route, method, size, token, scopes."""
+"""Whether a request may pass, and where to: route, method, size, limits, token, scopes. One step leads to the next."""
 
 from typing import TYPE_CHECKING
 
+from gateway.grants import OWN
 from gateway.paths import normalise
 from gateway.problems import MethodNotAllowed, insufficient_aal, insufficient_scope, no_upgrade
 from gateway.request import Request
 from gateway.table import OPTIONAL, PUBLIC, Route
-from shared.errors import NotFound, PayloadTooLarge
+from shared.errors import NotFound, PayloadTooLarge, Problem
 from shared.tokens import missing, refusal
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
     from gateway.grants import Grant
 
+KEY_FETCH_S = 5.0
 NO_ROUTE = Route(template="(none)", methods=frozenset(), upstream=None, access=PUBLIC, max_body_bytes=0)
+
+
+def authenticate(exchange: "Exchange") -> None:
+    """The step after the limits that need not know the user. Raise the Problem if the request may not pass."""
+    route = exchange.route
+    if route.access != PUBLIC:
+        authorization = wanted_authorization(route, exchange.request)
+        if authorization is not None and not _authorise(exchange, authorization):
+            return
+    _pass(exchange)
+
+
+def _pass(exchange: "Exchange") -> None:
+    limits = exchange.route.user_limits
+    if not limits or exchange.gate.limiter.admit(exchange, limits, forward):
+        exchange.forward()
+
+
+def forward(exchange: "Exchange") -> None:
+    """The last step."""
+    exchange.forward()
+
+
+def _authorise(exchange: "Exchange", authorization: bytes) -> bool:
+    """False if the keys must be fetched first: `_go_on_with_keys` takes the steps that are left."""
+    grant = exchange.gate.tokens.check(authorization)
+    if grant is None:
+        exchange.client.set_deadline(KEY_FETCH_S)
+        exchange.gate.later(_go_on_with_keys(exchange, authorization))
+        return False
+    if exchange.route.is_guarded or grant.issuer != OWN:
+        check_grant(exchange.route, grant)
+    exchange.grant = grant
+    return True
+
+
+async def _go_on_with_keys(exchange: "Exchange", authorization: bytes) -> None:
+    tokens = exchange.gate.tokens
+    try:
+        await tokens.fetch_keys(authorization)
+        if exchange.is_over:
+            return
+        exchange.grant = tokens.check_after_fetch(authorization)
+        check_grant(exchange.route, exchange.grant)
+        _pass(exchange)
+        exchange.flush_request()
+    except Problem as problem:
+        if not exchange.is_over:
+            exchange.refuse(problem)
 
 
 def find_route(exchange: "Exchange", request: Request) -> None:

@@ -292,15 +292,15 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.is_write_paused = True
-        if self.exchange is not None and self.exchange.upstream is not None:
-            self.exchange.upstream.transport.pause_reading()
+        if self.exchange is not None and self.exchange.call is not None:
+            self.exchange.call.pause_reading()
 
     def resume_writing(self) -> None:
         self.is_write_paused = False
         if self.exchange is None:
             self.gate.loop.call_soon(self._advance)
-        elif self.exchange.upstream is not None:
-            self.exchange.upstream.transport.resume_reading()
+        elif self.exchange.call is not None:
+            self.exchange.call.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.gate.clients.discard(self)

@@ -12,8 +12,9 @@ from gateway.heads import KnownAnswer
 from gateway.problems import BadGateway
 
 if TYPE_CHECKING:
+    from gateway.call import Call
     from gateway.exchange import Exchange
-    from gateway.upstreams import Upstream
+    from gateway.pool import Pool
 
 log = logging.getLogger(__name__)
 PASS, DROP, LENGTH, TRANSFER_ENCODING, CONNECTION = range(5)
@@ -33,7 +34,7 @@ def _judge_field(raw_name: bytes) -> int:
 class UpstreamConnection(asyncio.Protocol):
     """Reads one response at a time into its exchange; bytes nobody asked for end the connection."""
 
-    def __init__(self, pool: "Upstream") -> None:
+    def __init__(self, pool: "Pool") -> None:
         self.pool = pool
         self.transport: asyncio.Transport
         self.parser = httptools.HttpResponseParser(self)
@@ -45,11 +46,11 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_done = False
         self.ends_with_connection = False
 
-    def begin(self, exchange: "Exchange") -> None:
-        """Give the connection to an exchange."""
-        self.exchange = exchange
+    def begin(self, call: "Call") -> None:
+        """Give the connection to a call."""
+        self.exchange = call.exchange
         self.has_answered = False  # any byte of this response has come
-        exchange.upstream = self
+        call.connection = self
 
     def _begin_response(self) -> None:
         self.has_answered = True

@@ -181,7 +181,7 @@ class RoutesFile(_Strict):
         limits = {name: entry.limit(name) for name, entry in self.limits.items()}
         return [self._route(entry, limits, upstreams.get(entry.upstream)) for entry in self.routes]
 
-    def _route(self, entry: RouteEntry, all_limits: Mapping[str, Limit], pool: "Upstream | None") -> Route:
+    def _route(self, entry: RouteEntry, all_limits: Mapping[str, Limit], service: "Upstream | None") -> Route:
         times = self.defaults.timeouts.model_dump(exclude_none=True) | entry.timeouts.model_dump(exclude_none=True)
         methods = {*entry.methods, *(["HEAD"] if "GET" in entry.methods else [])}
         limit = self.defaults.max_body_bytes if entry.max_body_bytes is None else entry.max_body_bytes
@@ -198,7 +198,7 @@ class RoutesFile(_Strict):
             upstream_path=entry.upstream_path.encode() if entry.upstream_path else None,
             is_prefix=entry.prefix is not None,
             may_upgrade="websocket" in entry.upgrade,
-            pool=pool,
+            service=service,
             conditions=conditions(entry.upstream, entry.start, self.maintenance, self.clients),
             adds=entry.deprecation.fields() if entry.deprecation else b"",
             issuers=frozenset(entry.issuers or self.defaults.issuers),

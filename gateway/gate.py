@@ -88,7 +88,7 @@ class Gate:
         """From now on requests go by this table; those under way keep the one they began with."""
         self._use(routes_file)
         for upstream in self.upstreams.values():
-            upstream.loop = self.loop
+            upstream.open(self.loop)
         self._keep_keys_fresh()
         for follower in self.followers:
             follower(routes_file)
@@ -102,7 +102,7 @@ class Gate:
         self.loop = loop
         self.clock = loop.time() + TICK_S
         for upstream in self.upstreams.values():
-            upstream.loop = loop
+            upstream.open(loop)
         self.pages = pages
         self.access_log.start()
         self._keep_keys_fresh()
@@ -142,7 +142,8 @@ class Gate:
     def record(self, exchange: Exchange) -> None:
         """Log and count an exchange that is over."""
         seconds = time.perf_counter() - exchange.started_at
-        upstream_seconds = max(0.0, exchange.answered_at - exchange.sent_at) if exchange.answered_at else 0.0
+        call, answered_at = exchange.call, exchange.answered_at
+        upstream_seconds = max(0.0, answered_at - call.sent_at) if answered_at and call is not None else 0.0
         self.meters.record(exchange, seconds, upstream_seconds)
         is_probe = exchange.route.upstream is None and exchange.status < 400  # those would drown the rest
         if self.logs_requests and not is_probe:
@@ -172,8 +173,7 @@ class Gate:
         for client in [client for client in self.clients if client.deadline < now]:
             client.deadline_passed()
         for upstream in (*self.upstreams.values(), *self.retired):
-            upstream.close_idle(now)
-            upstream.known_answers.forget()
+            upstream.tick(now)
 
     def flush_meters(self) -> None:
         """Hand the numbers to prometheus_client."""
@@ -188,10 +188,8 @@ class Gate:
         meters.REVOKED_SESSIONS.set(len(self.revoked))
         meters.CAUGHT_UP.set(self.feed.is_caught_up)
         for name, upstream in self.upstreams.items():
-            idle = len(upstream.idle)
-            meters.UPSTREAM_CONNECTIONS.labels(name, "idle").set(idle)
-            meters.UPSTREAM_CONNECTIONS.labels(name, "busy").set(upstream.open - idle)
-            meters.UPSTREAM_CONNECTIONS.labels(name, "waiting").set(len(upstream.waiting))
+            for state, count in upstream.connections().items():
+                meters.UPSTREAM_CONNECTIONS.labels(name, state).set(count)
 
     async def drain(self, linger_s: float, grace_s: float) -> None:
         """Answer what is in flight, then end; idle connections get `linger_s` for a request that is on its way."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.exchange import Exchange
 
 log = logging.getLogger(__name__)
+Step = Callable[["Exchange"], None]  # what comes after the limits
 
 
 class Limiter:
@@ -27,7 +28,7 @@ class Limiter:
         self._size = settings.limit_buckets
         self._buckets: dict[Limit, Buckets] = {}
 
-    def admit(self, exchange: "Exchange", limits: tuple[Limit, ...], go_on: Callable[[], None]) -> bool:
+    def admit(self, exchange: "Exchange", limits: tuple[Limit, ...], go_on: Step) -> bool:
         """True if the exchange may go on now. Raise RateLimited if a bucket is empty; those before it are one lower."""
         now = monotonic()
         for limit in limits:

@@ -5,7 +5,6 @@ What came in while one script ran goes into the next: one round trip for many re
 
 import asyncio
 import logging
-from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from gateway import meters
-from gateway.limiter import Limiter, judge, key_of
+from gateway.limiter import Limiter, Step, judge, key_of
 from gateway.limits import Limit
 from shared.errors import Problem, Unavailable
 
@@ -44,7 +43,7 @@ for i, key in ipairs(KEYS) do
 end
 return found
 """
-Asked = tuple["Exchange", tuple[Limit, ...], Callable[[], None]]
+Asked = tuple["Exchange", tuple[Limit, ...], Step]
 
 
 class SharedLimiter(Limiter):
@@ -66,7 +65,7 @@ class SharedLimiter(Limiter):
         self._is_up = True
         self._asks_again_at = 0.0
 
-    def admit(self, exchange: "Exchange", limits: tuple[Limit, ...], go_on: Callable[[], None]) -> bool:
+    def admit(self, exchange: "Exchange", limits: tuple[Limit, ...], go_on: Step) -> bool:
         """False: the exchange goes on with `go_on`, or is refused, once the answer is here. All buckets are asked."""
         if monotonic() < self._asks_again_at:
             self._do_without(limits)
@@ -117,16 +116,14 @@ class SharedLimiter(Limiter):
         self._is_up = True
         return [float(ahead) / 1e6 for ahead in found]
 
-    def _decide(
-        self, exchange: "Exchange", limits: tuple[Limit, ...], go_on: Callable[[], None], found: list[float] | None
-    ) -> None:
+    def _decide(self, exchange: "Exchange", limits: tuple[Limit, ...], go_on: Step, found: list[float] | None) -> None:
         try:
             if found is None:
                 self._do_without(limits)
             else:
                 for limit, ahead_s in zip(limits, found, strict=True):
                     judge(exchange, limit, self.buckets(limit), ahead_s)
-            go_on()
+            go_on(exchange)
             exchange.flush_request()
         except Problem as problem:
             if not exchange.is_over:

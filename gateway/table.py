@@ -36,7 +36,7 @@ class Route:
     upstream_path: bytes | None = None
     is_prefix: bool = False
     may_upgrade: bool = False  # to a web socket
-    pool: "Upstream | None" = None
+    service: "Upstream | None" = None  # where `upstream` is
     needs_aal2: bool = False
     issuers: frozenset[str] = frozenset({OWN})
     cors: "Cors | None" = None  # without, the table's

@@ -54,7 +54,6 @@ def join(exchange: "Exchange", upstream: "UpstreamConnection", fields: list[byte
     """Tell the client that the protocol has changed, and give both connections to each other."""
     client = exchange.client
     upstream.exchange = None
-    exchange.upstream = None
     exchange.closes = True
     ending = b"connection: upgrade\r\nupgrade: websocket\r\nx-request-id: %b\r\n\r\n" % exchange.request_id
     ours, theirs = client.transport, upstream.transport

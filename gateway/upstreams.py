@@ -1,131 +1,51 @@
-"""Kept-alive connections to one service: taken by an exchange, given back when its response is complete."""
+"""A service as the route table names it, and where it is."""
 
 import asyncio
-import logging
-from collections import deque
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from gateway.connection import UpstreamConnection
-from gateway.heads import KnownAnswers
-from gateway.problems import BadGateway, GatewayTimeout
-from gateway.request import IDEMPOTENT
-from shared.errors import Problem, Unavailable
+from gateway.pool import Pool
+from shared.errors import Unavailable
 
 if TYPE_CHECKING:
-    from gateway.exchange import Exchange
-
-log = logging.getLogger(__name__)
-# A request that must not be sent twice goes out only on a connection used so recently that no server has given it up.
-SAFE_IDLE_S = 1.0
+    from gateway.call import Call
 
 
 class Upstream:
-    """A service's address, its connections (`open` counts those being made too), and who waits for one."""
+    """Finds a connection for each call."""
 
     def __init__(self, name: str, url: str, *, most: int, keepalive_s: float) -> None:
         parts = urlsplit(url)
         self.name = name
-        self.host = parts.hostname or ""
-        self.port = parts.port or 80
         self.authority = parts.netloc.encode()
-        self.most = most
-        self.keepalive_s = keepalive_s
-        self.known_answers = KnownAnswers()
-        self.idle: list[UpstreamConnection] = []
-        self.waiting: deque[Exchange] = deque()
-        self.open = 0
-        self.loop: asyncio.AbstractEventLoop
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.pools = [Pool(name, parts.hostname or "", parts.port or 80, most=most, keepalive_s=keepalive_s)]
 
-    def connect(self, exchange: "Exchange", *, fresh: bool = False) -> None:
-        """Give the exchange a connection: an idle one at once, or a new one, or the next that is given back."""
-        connection = None if fresh else self._take(exchange.request.method in IDEMPOTENT)
-        if connection is not None:
-            connection.is_reused = True
-            connection.begin(exchange)
-        elif self.open < self.most:
-            self._start_opening(exchange)
-        else:
-            self.waiting.append(exchange)
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """From now on calls may come."""
+        for pool in self.pools:
+            pool.loop = loop
 
-    def _take(self, is_idempotent: bool) -> UpstreamConnection | None:
-        """The connection used last: the others grow old and are closed."""
-        while self.idle:
-            connection = self.idle.pop()
-            if connection.transport.is_closing():
-                continue
-            if not is_idempotent and self.loop.time() - connection.idle_since > SAFE_IDLE_S:
-                self.idle.append(connection)
-                return None
-            return connection
-        return None
+    def connect(self, call: "Call", *, fresh: bool = False) -> None:
+        """Give the call a connection, now or later; `fresh` means one that nobody has used."""
+        self.pools[0].connect(call, fresh=fresh)
 
-    def _start_opening(self, exchange: "Exchange") -> None:
-        self.open += 1
-        task = self.loop.create_task(self._open(exchange))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _new_connection(self) -> UpstreamConnection:
-        return UpstreamConnection(self)
-
-    async def _open(self, exchange: "Exchange") -> None:
-        problem: Problem | None = None
-        try:
-            async with asyncio.timeout(exchange.route.connect_s):
-                _, connection = await self.loop.create_connection(self._new_connection, self.host, self.port)
-        except TimeoutError:
-            problem = GatewayTimeout(f"The {self.name} service could not be reached in time.")
-        except OSError as error:
-            log.warning("cannot reach %s: %s", self.name, error)
-            problem = BadGateway(f"The {self.name} service cannot be reached.", code="upstream_unreachable")
-        if problem is not None:
-            self.open -= 1
-            if not exchange.is_over:
-                exchange.upstream_failed(problem)
-            self._serve_waiting()
-        elif exchange.is_over:
-            self.give_back(connection)
-        else:
-            connection.begin(exchange)
-            exchange.flush_request()
-
-    def _serve_waiting(self) -> None:
-        while self.waiting and self.open < self.most:
-            exchange = self.waiting.popleft()
-            if not exchange.is_over:
-                self._start_opening(exchange)
-
-    def give_back(self, connection: UpstreamConnection) -> None:
-        """A connection is free again: the exchange that has waited longest gets it."""
-        while self.waiting:
-            exchange = self.waiting.popleft()
-            if not exchange.is_over:
-                connection.is_reused = True
-                connection.begin(exchange)
-                exchange.flush_request()
-                return
-        connection.idle_since = self.loop.time()
-        self.idle.append(connection)
-
-    def forget(self, connection: UpstreamConnection) -> None:
-        """A connection has ended."""
-        self.open -= 1
-        if connection in self.idle:
-            self.idle.remove(connection)
-        self._serve_waiting()
-
-    def close_idle(self, now: float) -> None:
-        """Close connections idle for longer than `keepalive_s`, before the service does."""
-        limit = now - self.keepalive_s
-        while self.idle and self.idle[0].idle_since < limit:
-            self.idle.pop(0).transport.close()
+    def tick(self, now: float) -> None:
+        """What is done a few times a second."""
+        for pool in self.pools:
+            pool.close_idle(now)
+            pool.known_answers.forget()
 
     def retire(self) -> None:
-        """No new request will come: connections are closed as soon as they are idle."""
-        self.keepalive_s = 0
+        """No new call will come: connections are closed as soon as they are idle."""
+        for pool in self.pools:
+            pool.keepalive_s = 0
 
     def busy(self) -> Unavailable:
-        """The answer for an exchange that waited in vain."""
+        """The answer for a call that waited in vain."""
         return Unavailable(f"The {self.name} service has too many requests to answer.", code="upstream_busy")
+
+    def connections(self) -> dict[str, int]:
+        """How many are `idle` and `busy`, and how many calls are `waiting` for one."""
+        idle = sum(len(pool.idle) for pool in self.pools)
+        waiting = sum(len(pool.waiting) for pool in self.pools)
+        return {"idle": idle, "busy": sum(pool.open for pool in self.pools) - idle, "waiting": waiting}
