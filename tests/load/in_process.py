@@ -71,8 +71,9 @@ class Driver:
         self.gate.loop = asyncio.get_running_loop()
         self.gate.clock = self.gate.loop.time() + 0.2
         await asyncio.to_thread(self.gate.tokens.verifier.keys.refresh)
-        pool = self.gate.upstreams["data"]
-        pool.loop = self.gate.loop
+        service = self.gate.upstreams["data"]
+        service.open(self.gate.loop)
+        pool = service.pools[0]
         self.upstream = UpstreamConnection(pool)
         self.upstream.connection_made(Sink())
         pool.open += 1
