@@ -5,7 +5,16 @@ from functools import partial
 from flask import Flask
 
 import shared.app
-from services.auth import confirmation, discovery, factors, recovery_codes, routes, sessions, users
+from services.auth import (
+    confirmation,
+    discovery,
+    factors,
+    passwordless,
+    recovery_codes,
+    routes,
+    sessions,
+    users,
+)
 from services.auth.config import MIGRATIONS, AuthSettings
 from services.auth.keys import OwnKeys
 from services.auth.parts import Parts
@@ -23,6 +32,7 @@ def create_app(settings: AuthSettings | None = None) -> Flask:
         title="Gatehouse auth",
         blueprints=[
             routes.bp,
+            passwordless.bp,
             confirmation.bp,
             users.bp,
             sessions.bp,

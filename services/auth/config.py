@@ -1,16 +1,16 @@
 """Settings of the auth service, beside those of every component."""
 
 import base64
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import Field, HttpUrl, SecretStr, TypeAdapter, field_validator
 
+from services.auth.places import FORBIDDEN_SCHEMES, Places
 from shared.settings import PostgresUrl, Settings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-
-FORBIDDEN_SCHEMES = frozenset({"", "javascript", "data", "vbscript", "file", "blob"})
 
 
 class AuthSettings(Settings):
@@ -20,15 +20,21 @@ class AuthSettings(Settings):
     )
     public_url: str = Field(description="base URL of the gateway as clients see it; links in mails start with it")
     site_url: str = Field("", description="where a link in a mail leads in the end, when the app named no place")
-    redirect_urls: str = Field("", description="places an app may name as redirect_to, exact, separated by commas")
+    redirect_urls: str = Field(
+        "", description="places an app may name as redirect_to, separated by commas; `*`, `**` and `?` as in places.py"
+    )
+    password_reauthentication: bool = Field(
+        False, description="a new password needs the nonce of `reauthenticate` once the session is a day old"
+    )
     autoconfirm: bool = Field(False, description="take addresses as confirmed at sign-up: only for closed systems")
     password_min_length: int = Field(8, ge=6, le=64, description="characters a new password has at least")
     password_hashers: int = Field(2, ge=1, le=64, description="argon2 computations at once in a process, 19 MiB each")
     password_wait_s: float = Field(5, gt=0, le=60, description="how long a request waits for one of them, then 503")
     log_in_tries: int = Field(10, ge=1, description="tries at one address from one place in a window, then 429")
     log_in_window_s: int = Field(900, ge=1, description="length of that window")
-    confirmation_lifetime_s: int = Field(86_400, ge=60, description="how long the link and code of a mail are good")
-    mail_interval_s: int = Field(60, ge=0, description="least time between two mails to one address")
+    confirmation_lifetime_s: int = Field(86_400, ge=60, description="how long the link and code of a sign-up are good")
+    code_lifetime_s: int = Field(3_600, ge=60, le=86_400, description="how long every other link and code is good")
+    mail_interval_s: int = Field(60, ge=0, description="least time between two mails of one kind to one address")
     mails_per_day: int = Field(10, ge=1, description="mails to one address in 24 hours, as long as the last link works")
     wrong_codes_per_day: int = Field(20, ge=5, description="wrong codes in 24 hours; then only links confirm")
     refresh_reuse_interval_s: int = Field(
@@ -57,14 +63,10 @@ class AuthSettings(Settings):
                 raise ValueError(f"{url.strip()} is not a place to lead people to")
         return value
 
-    @property
-    def redirect_places(self) -> frozenset[str]:
-        places = {url.strip() for url in f"{self.redirect_urls},{self.site_url}".split(",")}
-        return frozenset(places - {""})
-
-    def redirect_to(self, wanted: str | None) -> str | None:
-        """The place an app asked for if it is allowed, else SITE_URL, else None."""
-        return wanted if wanted in self.redirect_places else self.site_url or None
+    @cached_property
+    def places(self) -> Places:
+        """Where a link may lead."""
+        return Places(self.site_url, filter(None, (url.strip() for url in self.redirect_urls.split(","))))
 
 
 def decode_keys(value: SecretStr) -> list[bytes]:

@@ -1,14 +1,13 @@
-"""Confirming an address: with the code of the mail in the app, or with its link in a browser."""
-
-from uuid import UUID
+"""Using a one-time secret: its code or hash in the app, or its link in a browser."""
 
 from flask import Response
 
-from services.auth import mails, models, pages, rows, store
+from services.auth import bodies, kinds, links, models, pages, store
+from services.auth.codes import consume_code, hash_of_link
 from services.auth.metrics import VERIFICATIONS
 from services.auth.parts import here
-from services.auth.registration import confirm, rehearse
 from services.auth.sessions import open_session, session_answer
+from services.auth.verification import complete
 from shared.errors import FieldError, Forbidden, ValidationFailed
 from shared.postgres import Connection
 from shared.routing import Blueprint, public
@@ -18,85 +17,72 @@ bp = Blueprint("confirmation", __name__, url_prefix="/auth/v1")
 
 @bp.post("/verify")
 @public
-def verify(body: models.Verification) -> models.Session:
-    """Confirm the address and log in, once."""
+def verify(body: bodies.Verification) -> models.Verified:
+    """Do what the secret is for and log in, once; of the two that change an address the second one logs in."""
     with here.db.transaction() as conn:
-        user_id = _consume(conn, body)
-        user = _confirm(conn, user_id) if user_id else None
+        consumed = _consume(conn, body)
+        user = complete(conn, consumed) if consumed else None
         user = store.update_signed_in(conn, user.id, password_hash=None) if user else None
         session = open_session(conn, user, "otp") if user else None
     # Only now, after the commit: a wrong try at a code must count.
-    VERIFICATIONS.labels("succeeded" if session else "refused").inc()
-    if user is None or session is None:
+    VERIFICATIONS.labels("succeeded" if consumed else "refused").inc()
+    if consumed is None:
         raise Forbidden("Token has expired or is invalid", code="otp_expired")
-    return session_answer(user, session)
+    return models.Verified(session_answer(user, session) if user and session else models.Halfway())
 
 
 @bp.get("/verify", status=200)
 @public
-def show_link(query: models.LinkQuery) -> Response:
+def show_link(query: bodies.LinkQuery) -> Response:
     """What the link of a mail opens: a page with one button. Programs that scan mails open links, but press nothing."""
-    return _ask(query, needs_password=_is_contested(query))
+    return _ask(query, here.settings.places.choose(query.redirect_to))
 
 
 @bp.post("/verify/confirm", status=200)
 @public
-def confirm_by_link(form: models.LinkForm) -> Response:
-    """What the button does. No session comes of it: the person logs in where the app is, not where the mail is."""
+def confirm_by_link(form: bodies.LinkForm) -> Response:
+    """What the button does; it leads on to the app with a session, or with a code if the app sent a challenge.
+
+    Where there is no place to lead to no session comes of it: the person logs in where the app is.
+    """
+    place = here.settings.places.choose(form.redirect_to)
     password_hash = None
-    if _is_contested(form):
+    if _sets_password(form, place):
         password = form.password.get_secret_value() if form.password else ""
         if len(password) < here.settings.password_min_length:
-            return _ask(form, needs_password=True)
+            return _ask(form, place)
         password_hash = here.passwords.hash(password)  # slow on purpose: while no connection is held
     with here.db.transaction() as conn:
-        secret = mails.hash_of_link(form.token_hash)
-        user_id = store.consume_link(conn, mails.SIGNUP, secret, sets_password=password_hash is not None)
-        is_confirmed = user_id is not None and _confirm(conn, user_id, password_hash) is not None
-    VERIFICATIONS.labels("succeeded" if is_confirmed else "refused").inc()
-    if not is_confirmed:
-        return pages.expired()
-    return pages.confirmed(here.settings.redirect_to(form.redirect_to))
+        taken, secret = kinds.TAKEN_BY[form.type], hash_of_link(form.token_hash)
+        consumed = store.consume_link(conn, taken, secret, sets_password=password_hash is not None)
+        onward = links.enter(conn, consumed, complete(conn, consumed, password_hash), place) if consumed else None
+    VERIFICATIONS.labels("succeeded" if onward else "refused").inc()
+    return onward() if onward else pages.expired(links.refused(place))
 
 
-@bp.post("/resend")
-@public
-def resend(query: models.RedirectQuery, body: models.Resend) -> models.Nothing:
-    """Send the confirmation mail again, at most once an interval; the answer does not tell whether one was sent."""
+def _ask(link: bodies.LinkQuery, place: str | None) -> Response:
+    if link.type == kinds.MAGIC_LINK and place is None:
+        return pages.type_the_code()
+    min_length = here.settings.password_min_length if _sets_password(link, place) else None
+    contested = _is_contested(link)
+    return pages.ask(link.token_hash, link.type, place, password_min_length=min_length, is_contested=contested)
+
+
+def _sets_password(link: bodies.LinkQuery, place: str | None) -> bool:
+    """True if the page asks for a password: where no app could, or where none that was signed up with counts."""
+    return (link.type == kinds.RECOVERY and place is None) or _is_contested(link)
+
+
+def _is_contested(link: bodies.LinkQuery) -> bool:
     with here.db.transaction() as conn:
-        user = mails.lock_recipient(conn, body.email)
-        if user is not None and user.email_confirmed_at is None:
-            mails.ask_to_confirm(conn, user, query.redirect_to)
-        else:
-            rehearse(conn, "", {})
-    return models.Nothing()
+        return store.is_contested(conn, hash_of_link(link.token_hash))
 
 
-def _is_contested(link: models.LinkQuery) -> bool:
-    """True if whoever holds this link has to choose the password."""
-    with here.db.transaction() as conn:
-        return store.is_contested(conn, mails.SIGNUP, mails.hash_of_link(link.token_hash))
-
-
-def _ask(link: models.LinkQuery, *, needs_password: bool) -> Response:
-    min_length = here.settings.password_min_length if needs_password else None
-    return pages.ask(link.token_hash, link.type, link.redirect_to, password_min_length=min_length)
-
-
-def _consume(conn: Connection, body: models.Verification) -> UUID | None:
+def _consume(conn: Connection, body: bodies.Verification) -> store.Consumed | None:
     if body.token_hash is not None:
-        secret = body.token_hash.get_secret_value()
-        return store.consume_link(conn, mails.SIGNUP, mails.hash_of_link(secret), sets_password=False)
+        return store.consume_link(conn, kinds.TAKEN_BY[body.type], hash_of_link(body.token_hash.get_secret_value()))
     if body.email is None or body.token is None:
         missing = "#/email" if body.email is None else "#/token"
         detail = "Send token and email, or token_hash"
         raise ValidationFailed(f"{missing}: {detail}", errors=[FieldError(detail=detail, pointer=missing)])
-    hashes = mails.hashes_of_code(mails.SIGNUP, body.email, body.token.get_secret_value())
-    return store.consume_code(conn, mails.SIGNUP, body.email, hashes, wrong_per_day=here.settings.wrong_codes_per_day)
-
-
-def _confirm(conn: Connection, user_id: UUID, password_hash: str | None = None) -> rows.User | None:
-    user = store.update_email_confirmed(conn, user_id, password_hash)
-    if user is not None:
-        confirm(conn, user)
-    return user
+    return consume_code(conn, kinds.TAKEN_BY[body.type], body.email, body.token.get_secret_value())

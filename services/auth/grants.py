@@ -1,21 +1,19 @@
 """The ways to a session at `POST /token`, one for each `grant_type`."""
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from flask import request
-
-from services.auth import models, rows, store
-from services.auth.devices import device_of
+from services.auth import bodies, models, rows, store
+from services.auth.codes import hash_of_link
 from services.auth.endings import end_sessions
 from services.auth.metrics import LOG_INS, REFRESHES
 from services.auth.parts import here
 from services.auth.rotation import Verdict, judge
 from services.auth.sessions import open_session, session_answer
+from services.auth.throttles import bucket_of
 from services.auth.tokens import RefreshToken, decode_refresh_token
-from shared.errors import BadRequest, FieldError, TooManyRequests, ValidationFailed
+from shared.errors import BadRequest, FieldError, NotFound, TooManyRequests, UnprocessableContent, ValidationFailed
 from shared.postgres import Connection
 
 log = logging.getLogger(__name__)
@@ -31,10 +29,10 @@ REFUSALS = {
 }
 
 
-def by_password(body: models.Grant) -> models.Session:
+def by_password(body: bodies.Grant) -> models.Session:
     """Unknown address, wrong password: the same answer after the same work."""
     email, password = _need(body.email, "email"), _need(body.password, "password").get_secret_value()
-    bucket = _bucket(email)
+    bucket = bucket_of(email)
     user = _verified(email, password, bucket)
     is_outdated = here.passwords.is_outdated(user.password_hash or "")
     new_hash = here.passwords.hash(password) if is_outdated else None
@@ -64,7 +62,7 @@ def _verified(email: str, password: str, bucket: bytes) -> rows.User:
     return user
 
 
-def by_refresh_token(body: models.Grant) -> models.Session:
+def by_refresh_token(body: bodies.Grant) -> models.Session:
     """Refreshes of one session take turns at its row; what each gets is decided by `rotation.judge`."""
     token = decode_refresh_token(here.sealer, _need(body.refresh_token, "refresh_token").get_secret_value())
     if token is None:
@@ -80,9 +78,22 @@ def by_refresh_token(body: models.Grant) -> models.Session:
     return session_answer(user, session)
 
 
-def _bucket(email: str) -> bytes:
-    """Address and place together: a stranger's tries elsewhere must not lock the owner out."""
-    return hashlib.sha256(f"{email}\n{device_of(request).ip}".encode()).digest()
+def by_auth_code(body: bodies.Grant) -> models.Session:
+    """The code that a link left in the browser, from the app that kept the verifier (PKCE). One try, right or wrong."""
+    code = _need(body.auth_code, "auth_code").get_secret_value()
+    verifier = _need(body.code_verifier, "code_verifier").get_secret_value()
+    with here.db.transaction() as conn:
+        used = store.consume_auth_code(conn, hash_of_link(code))
+        is_met = used is not None and not used.is_expired and used.challenge.is_met_by(verifier)
+        user = store.update_signed_in(conn, used.user_id, password_hash=None) if used and is_met else None
+        session = open_session(conn, user, used.method) if used and user else None
+    if user is not None and session is not None:
+        return session_answer(user, session)
+    if used is None:
+        raise NotFound("invalid flow state, no valid flow state found", code="flow_state_not_found")
+    if used.is_expired:
+        raise UnprocessableContent("invalid flow state, flow state has expired", code="flow_state_expired")
+    raise BadRequest("code challenge does not match previously saved code verifier", code="bad_code_verifier")
 
 
 def _exchange(conn: Connection, token: RefreshToken) -> Verdict:
@@ -132,7 +143,8 @@ def _refused_refresh(verdict: Verdict) -> BadRequest:
     return BadRequest(detail, code=code)
 
 
-GRANTS: Mapping[str, Callable[[models.Grant], models.Session]] = {
+GRANTS: Mapping[str, Callable[[bodies.Grant], models.Session]] = {
     "password": by_password,
     "refresh_token": by_refresh_token,
+    "pkce": by_auth_code,
 }

@@ -1,53 +1,98 @@
 """Mails this service asks notify to send, in the transaction that makes them true."""
 
-import hashlib
 import re
 import secrets
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from flask import request
 
-from services.auth import rows, store
+from services.auth import kinds, rows, store
+from services.auth.codes import hash_of_link, hashes_of_code
 from services.auth.parts import here
+from services.auth.pkce import Challenge
 from shared import outbox
 from shared.contracts import MessageRequested
 from shared.ids import new_id
 from shared.postgres import Connection
 
-SIGNUP = "signup"
 LINK_LIKE = re.compile(r"[/:@<>\[\]]|\w\.\w")
 LOCALE = re.compile(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")
+TEMPLATES = {
+    kinds.SIGNUP: "confirm_signup",
+    kinds.INVITE: "invite",
+    kinds.MAGIC_LINK: "magic_link",
+    kinds.RECOVERY: "recovery",
+    kinds.EMAIL_CHANGE_CURRENT: "email_change_current",
+    kinds.EMAIL_CHANGE_NEW: "email_change_new",
+    kinds.REAUTHENTICATION: "reauthentication",
+}
 
 
-def lock_recipient(conn: Connection, email: str) -> rows.User | None:
-    """The user with this address, locked, if there is one and a mail may go to them now."""
-    interval_s, per_day = here.settings.mail_interval_s, here.settings.mails_per_day
-    return store.lock_user_for_mail(conn, email, interval_s=interval_s, per_day=per_day)
+def lock_recipient(conn: Connection, email: str, kind: str) -> rows.User | None:
+    """The user with this address, locked, if there is one and a mail of this kind may go to them now."""
+    return store.lock_user_for_mail(conn, email, kind, **_limits())
 
 
-def ask_to_confirm(conn: Connection, user: rows.User, redirect_to: str | None) -> rows.User:
-    """Send the link and the code that confirm an address; those of an earlier mail are void. The user as it is now.
+def lock_own_recipient(conn: Connection, user_id: UUID, kind: str) -> rows.User | None:
+    """This user, locked, if a mail of this kind may go to them now."""
+    return store.lock_own_user_for_mail(conn, user_id, kind, **_limits())
 
-    `redirect_to` is what the app wished for; it goes into the link only if it is allowed.
+
+def _limits() -> dict[str, int]:
+    return {"interval_s": here.settings.mail_interval_s, "per_day": here.settings.mails_per_day}
+
+
+def send_secret(
+    conn: Connection,
+    user: rows.User,
+    kind: str,
+    *,
+    to: str | None = None,
+    redirect_to: str | None = None,
+    challenge: Challenge | None = None,
+    user_metadata: dict[str, Any] | None = None,
+) -> rows.User:
+    """Send a link and a code of this kind; those of an earlier mail of it are void. The user as it is now.
+
+    `to` is the address, the user's own unless given. `redirect_to` is what the app wished for; it goes into the link
+    only if it is allowed.
     """
     secret, code = secrets.token_urlsafe(32), f"{secrets.randbelow(1_000_000):06d}"
-    email, lifetime_s = user.email or "", here.settings.confirmation_lifetime_s
+    email = to or user.email or ""
+    first_of_all = kind in (kinds.SIGNUP, kinds.INVITE)
+    lifetime_s = here.settings.confirmation_lifetime_s if first_of_all else here.settings.code_lifetime_s
     store.put_one_time_token(
         conn,
         user.id,
-        SIGNUP,
+        kind,
         email,
         token_hash=hash_of_link(secret),
-        code_hash=hashes_of_code(SIGNUP, email, code)[0],
+        code_hash=hashes_of_code([kind], email, code)[0],
         lifetime_s=lifetime_s,
+        challenge=challenge,
+        user_metadata=user_metadata,
     )
-    query = {"token_hash": secret, "type": SIGNUP} | (
-        {"redirect_to": redirect_to} if redirect_to in here.settings.redirect_places else {}
+    params = {"code": code}
+    if kind in kinds.TYPE_OF_LINK:
+        params["link"] = _link(secret, kind, redirect_to)
+    if kind in kinds.EMAIL_CHANGE:
+        params |= {"email": user.email or "", "new_email": user.new_email or ""}
+    send(conn, user, TEMPLATES[kind], params, lifetime_s, to=email)
+    return store.update_mail_sent(conn, user.id, kind) or user
+
+
+def send_change(
+    conn: Connection, user: rows.User, *, redirect_to: str | None, challenge: Challenge | None
+) -> rows.User:
+    """Ask both addresses whether the new one may take the place of the old; a new one alone if there is no old one."""
+    if user.email_confirmed_at is not None:
+        send_secret(conn, user, kinds.EMAIL_CHANGE_CURRENT, redirect_to=redirect_to, challenge=challenge)
+    return send_secret(
+        conn, user, kinds.EMAIL_CHANGE_NEW, to=user.new_email, redirect_to=redirect_to, challenge=challenge
     )
-    link = f"{here.settings.public_url}/auth/v1/verify?{urlencode(query)}"
-    send(conn, user, "confirm_signup", {"link": link, "code": code}, lifetime_s)
-    return store.update_mail_sent(conn, user.id) or user
 
 
 def welcome(conn: Connection, user: rows.User) -> None:
@@ -58,25 +103,24 @@ def welcome(conn: Connection, user: rows.User) -> None:
 def tell_of_sign_up(conn: Connection, user: rows.User) -> None:
     """Tell the owner of a confirmed address that somebody signed up with it; the caller learns nothing."""
     send(conn, user, "account_exists", {}, 86_400)
-    store.update_mail_sent(conn, user.id)
+    store.update_mail_sent(conn, user.id, kinds.SIGNUP)
 
 
-def hash_of_link(secret: str) -> bytes:
-    """256 random bits need no key to be safe at rest."""
-    return hashlib.sha256(secret.encode()).digest()
+def _link(secret: str, kind: str, redirect_to: str | None) -> str:
+    query = {"token_hash": secret, "type": kinds.TYPE_OF_LINK[kind]}
+    if redirect_to and here.settings.places.allows(redirect_to):
+        query["redirect_to"] = redirect_to
+    return f"{here.settings.public_url}/auth/v1/verify?{urlencode(query)}"
 
 
-def hashes_of_code(kind: str, email: str, code: str) -> list[bytes]:
-    """Six digits are guessed in no time by whoever reads the table, so their hash is keyed; one for each key."""
-    return here.sealer.macs(f"{kind}\n{email}\n{code}".encode(), "one-time code")
-
-
-def send(conn: Connection, user: rows.User, template: str, params: dict[str, str], lifetime_s: int) -> None:
-    """Ask notify for one mail to the user's address, with the name they go by among the parameters."""
+def send(
+    conn: Connection, user: rows.User, template: str, params: dict[str, str], lifetime_s: int, *, to: str | None = None
+) -> None:
+    """Ask notify for one mail, to the user's address unless told otherwise, with the name they go by."""
     event = MessageRequested(
         message_id=new_id(),
         user_id=user.id,
-        email=user.email,
+        email=to or user.email,
         channels=["email"],
         template=template,
         params={"name": _name(user), **params},

@@ -1,4 +1,4 @@
-"""Bodies of requests and answers, in the shape that clients of supabase/auth send and expect."""
+"""Answers in the shape that clients of supabase/auth expect, and what the bodies they send share (see bodies.py)."""
 
 import json
 from datetime import datetime
@@ -8,7 +8,6 @@ from uuid import UUID
 from pydantic import AfterValidator, ConfigDict, Field, RootModel, SecretStr
 
 from services.auth import rows
-from services.auth.addresses import Email
 from services.auth.passwords import MAX_LENGTH
 from shared.errors import UnprocessableContent
 from shared.routing import Answer, Body, Path, Query
@@ -53,56 +52,6 @@ class RedirectQuery(ClientQuery):
     redirect_to: str | None = Field(None, max_length=2048, description="where the link in the mail leads in the end")
 
 
-class SignUp(ClientBody):
-    email: Email
-    password: Password
-    data: Metadata | None = Field(None, description="becomes user_metadata")
-
-
-class GrantQuery(ClientQuery):
-    grant_type: Literal["password", "refresh_token"]
-
-
-class Grant(ClientBody):
-    """Which members are needed depends on `grant_type`."""
-
-    email: Email | None = None
-    password: Password | None = None
-    refresh_token: Secret | None = None
-
-
-class UserChange(ClientBody):
-    email: Email | None = None
-    password: Password | None = None
-    data: Metadata | None = Field(None, description="merged into user_metadata; null removes a name")
-
-
-class Verification(ClientBody):
-    """Either the code of a mail with its address, or the hash of its link."""
-
-    type: Literal["signup", "email"]
-    email: Email | None = None
-    token: Secret | None = None
-    token_hash: Secret | None = None
-
-
-class LinkQuery(ClientQuery):
-    token_hash: str = Field(min_length=1, max_length=512)
-    type: Literal["signup", "email"]
-    redirect_to: str | None = Field(None, max_length=2048)
-
-
-class LinkForm(LinkQuery):
-    """What the button of the page sends."""
-
-    password: Password | None = Field(None, description="for an address with sign-ups under different passwords")
-
-
-class Resend(ClientBody):
-    type: Literal["signup", "email"]
-    email: Email
-
-
 class LogoutQuery(ClientQuery):
     scope: Literal["global", "local", "others"] = "global"
 
@@ -145,10 +94,15 @@ class User(Answer):
     aud: str = "authenticated"
     role: str
     email: str
-    phone: str = ""
+    phone: str
     email_confirmed_at: datetime | None
+    phone_confirmed_at: datetime | None
     confirmed_at: datetime | None
     confirmation_sent_at: datetime | None
+    new_email: str | None
+    email_change_sent_at: datetime | None
+    new_phone: str | None
+    phone_change_sent_at: datetime | None
     last_sign_in_at: datetime | None
     app_metadata: dict[str, Any]
     user_metadata: dict[str, Any]
@@ -164,9 +118,15 @@ class User(Answer):
             id=user.id,
             role=user.role,
             email=user.email or "",
+            phone=user.phone or "",
             email_confirmed_at=user.email_confirmed_at,
-            confirmed_at=user.email_confirmed_at,
+            phone_confirmed_at=user.phone_confirmed_at,
+            confirmed_at=min(filter(None, (user.email_confirmed_at, user.phone_confirmed_at)), default=None),
             confirmation_sent_at=user.confirmation_sent_at,
+            new_email=user.new_email,
+            email_change_sent_at=user.email_change_sent_at,
+            new_phone=user.new_phone,
+            phone_change_sent_at=user.phone_change_sent_at,
             last_sign_in_at=user.last_sign_in_at,
             app_metadata=user.app_metadata,
             user_metadata=user.user_metadata,
@@ -206,6 +166,17 @@ class Session(Answer):
 
 class SignUpAnswer(RootModel[Session | User]):
     """The user, who has a mail to confirm; or a session, where addresses need no confirmation."""
+
+
+class Halfway(Answer):
+    """The first of the two addresses of a change was confirmed."""
+
+    msg: str = "Confirmation link accepted. Please proceed to confirm link sent to the other email"
+    code: str = "200"
+
+
+class Verified(RootModel[Session | Halfway]):
+    """A session; or word that the other address has to be confirmed too."""
 
 
 class Nothing(Answer):

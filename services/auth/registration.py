@@ -50,18 +50,20 @@ def confirm(conn: Connection, user: rows.User) -> None:
     outbox.add(conn, event)
 
 
-def rehearse(conn: Connection, password_hash: str, user_metadata: dict[str, Any]) -> None:
-    """Do all that a sign-up with an unknown address does, for nobody, and take it back.
+def rehearse(
+    conn: Connection, kind: str, password_hash: str | None = None, user_metadata: dict[str, Any] | None = None
+) -> None:
+    """Do all that a request for a mail of this kind does for a new address, for nobody, and take it back.
 
     An answer that came without this work would come sooner, and tell that there was none to do.
     """
     with store.undone(conn):
         user = store.insert_user(
-            conn, new_id(), f"{new_id()}@invalid", password_hash, user_metadata, is_confirmed=False
+            conn, new_id(), f"{new_id()}@invalid", password_hash, user_metadata or {}, is_confirmed=False
         )
         if user is not None:
             register(conn, user)
-            mails.ask_to_confirm(conn, user, None)
+            mails.send_secret(conn, user, kind)
 
 
 def as_signed_up(email: str, user_metadata: dict[str, Any]) -> rows.User:

@@ -20,6 +20,12 @@ class User:
     last_sign_in_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    phone: str | None = None
+    phone_confirmed_at: datetime | None = None
+    new_email: str | None = None
+    email_change_sent_at: datetime | None = None
+    new_phone: str | None = None
+    phone_change_sent_at: datetime | None = None
     # What others may see of each factor that has not expired, oldest first, as JSON.
     factors: list[dict[str, Any]] = field(default_factory=list)
 

@@ -1,14 +1,15 @@
 """The caller's own account."""
 
-from pydantic import SecretStr
-
-from services.auth import models, rows, store
+from services.auth import bodies, kinds, mails, models, rows, store
 from services.auth.assurance import require_caller, require_step_up
 from services.auth.endings import end_sessions
+from services.auth.new_password import new_password_hash
 from services.auth.parts import here
-from services.auth.passwords import require_strong
+from services.auth.pkce import Challenge
+from services.auth.registration import confirm
 from services.auth.sessions import require_user
-from shared.errors import Unauthorized, UnprocessableContent
+from services.auth.throttles import count_try
+from shared.errors import TooManyRequests, Unauthorized, UnprocessableContent
 from shared.postgres import Connection
 from shared.routing import Blueprint, caller, user
 
@@ -23,17 +24,33 @@ def get_user() -> models.User:
         return models.User.of(require_user(conn))
 
 
+@bp.get("/reauthenticate")
+@user
+def reauthenticate() -> models.Nothing:
+    """Send the caller the nonce that a new password may need."""
+    with here.db.transaction() as conn:
+        owner = require_user(conn)
+        if owner.email_confirmed_at is None:
+            raise UnprocessableContent("There is no address to send a nonce to.", code="validation_failed")
+        mails.send_secret(conn, _may_get_mail(conn, owner, kinds.REAUTHENTICATION), kinds.REAUTHENTICATION)
+    return models.Nothing()
+
+
 @bp.put("/user")
 @user
-def change_user(body: models.UserChange) -> models.User:
-    """Change password or metadata. A new password ends every other session."""
+def change_user(query: models.RedirectQuery, body: bodies.UserChange) -> models.User:
+    """Change password, metadata or address. A new password ends every other session; a new address counts when the
+    old one and the new one have both confirmed it."""
     with here.db.transaction() as conn:
         before = require_user(conn)
-        if body.password is not None or (body.email is not None and body.email != before.email):
+        if not before.is_anonymous and (
+            body.password is not None or (body.email is not None and body.email != before.email)
+        ):
             require_step_up(require_caller(conn), "update email or password when MFA is enabled", Unauthorized)
-    if body.email is not None and body.email != before.email:
-        raise UnprocessableContent("The address of an account cannot be changed.", code="email_change_unavailable")
-    password_hash = _hash_new(before, body.password) if body.password else None
+    new_email = body.email if body.email and body.email != before.email else None
+    if new_email:
+        count_try("address", limit=here.settings.log_in_tries)
+    password_hash = new_password_hash(before, body, gets_address=bool(new_email)) if body.password else None
     with here.db.transaction() as conn:
         store.lock_user(conn, before.id)  # two sessions that change the password at once take turns,
         require_user(conn)  # and the one that was ended by the other changes nothing
@@ -41,18 +58,36 @@ def change_user(body: models.UserChange) -> models.User:
         if after is None:
             raise UnprocessableContent("The account is gone.", code="user_not_found")
         models.require_fitting(after.user_metadata)
-        _end_others(conn, before, password_hash)
+        if password_hash is not None:
+            end_sessions(conn, before.id, "password_changed", but=caller().session_id)
+            store.delete_one_time_tokens(conn, before.id, [kinds.RECOVERY])
+        if new_email is not None:
+            after = _change_email(conn, after, new_email, query.redirect_to, body.challenge)
     return models.User.of(after)
 
 
-def _hash_new(before: rows.User, password: SecretStr) -> str:
-    new = password.get_secret_value()
-    require_strong(new, here.settings.password_min_length)
-    if here.passwords.verify(before.password_hash, new):
-        raise UnprocessableContent("New password should be different from the old password.", code="same_password")
-    return here.passwords.hash(new)
+def _change_email(
+    conn: Connection, owner: rows.User, new_email: str, redirect_to: str | None, challenge: Challenge | None
+) -> rows.User:
+    """Ask both addresses. Whoever has a session may learn that one is taken (`email_exists`), as clients expect."""
+    if store.get_user_by_email(conn, new_email) is not None:
+        raise store.email_exists()
+    _may_get_mail(conn, owner, kinds.EMAIL_CHANGE_NEW)
+    asked = store.update_new_email(conn, owner.id, new_email) or owner
+    if owner.is_anonymous and here.settings.autoconfirm:
+        changed = store.update_email_changed(conn, owner.id)
+        confirm(conn, changed)
+        return changed
+    return mails.send_change(conn, asked, redirect_to=redirect_to, challenge=challenge)
 
 
-def _end_others(conn: Connection, before: rows.User, password_hash: str | None) -> None:
-    if password_hash is not None:
-        end_sessions(conn, before.id, "password_changed", but=caller().session_id)
+def _may_get_mail(conn: Connection, owner: rows.User, kind: str) -> rows.User:
+    """The caller, locked. Raise TooManyRequests(over_email_send_rate_limit)."""
+    locked = mails.lock_own_recipient(conn, owner.id, kind)
+    if locked is None:
+        raise TooManyRequests(
+            "For security purposes, you can only request this once in a while.",
+            code="over_email_send_rate_limit",
+            retry_after_s=max(here.settings.mail_interval_s, 1),
+        )
+    return locked

@@ -1,9 +1,11 @@
 """The auth service on a database of its own, people who use it, and what it has decided to tell others."""
 
 import base64
+import html
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import pytest
 from flask import Flask
@@ -94,6 +96,17 @@ class Person:
     def delete(self, path: str) -> Reply:
         return self.service.call("DELETE", path, headers=self.headers)
 
+    def change(self, *, redirect_to: str = "", **members: Any) -> Reply:
+        query = f"?{urlencode({'redirect_to': redirect_to})}" if redirect_to else ""
+        return self.service.call("PUT", f"/user{query}", body=members, headers=self.headers)
+
+    def verify(self, type: str, **members: Any) -> Reply:
+        """With the code of the last mail to the own address, unless told otherwise."""
+        body = {"type": type, **members}
+        if "token_hash" not in body:
+            body = {"email": self.email, "token": self.service.mail_to(body.get("email", self.email))["code"], **body}
+        return self.keep(self.service.post("/verify", body))
+
     def keep(self, reply: Reply) -> Reply:
         if reply.status == 200 and "access_token" in reply.json:
             self.session = reply.json
@@ -134,6 +147,13 @@ class Service:
         assert person.confirm().status == 200
         return person
 
+    def press(self, link: str, **typed: str) -> Reply:
+        """Open the link of a mail, as a browser or a mail scanner does, and press the button of its page."""
+        page = self.get(link.removeprefix("https://app.example.com/auth/v1"))
+        assert page.status == 200 and 'action="verify/confirm"' in page.text
+        form = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text))
+        return self.call("POST", "/verify/confirm", data={**{k: html.unescape(v) for k, v in form.items()}, **typed})
+
     def rows(self, sql: str, **params: Any) -> list[dict[str, Any]]:
         with self.db.transaction() as conn, conn.cursor() as cursor:
             cursor.execute(sql, params)
@@ -164,6 +184,16 @@ class Service:
         return {**params, **{name: values[0] for name, values in query.items()}}
 
 
+def fragment_of(reply: Reply) -> dict[str, str]:
+    """What the place that an answer leads to has in its fragment."""
+    return dict(parse_qsl(urlsplit(reply.headers["Location"]).fragment))
+
+
+def query_of(reply: Reply) -> dict[str, str]:
+    """What the place that an answer leads to has in its query."""
+    return dict(parse_qsl(urlsplit(reply.headers["Location"]).query))
+
+
 def claims_of(token: str) -> dict[str, Any]:
     """The claims of a token, unverified."""
     payload = token.split(".")[1]
@@ -175,6 +205,17 @@ def at_once(task: Callable[[int], T], times: int = 20) -> list[T]:
     """Run `task(0)`, `task(1)`, … in as many threads at the same time."""
     with ThreadPoolExecutor(times) as pool:
         return list(pool.map(task, range(times)))
+
+
+TABLES = (
+    "outbox",
+    "one_time_tokens",
+    "auth_codes",
+    "sessions",
+    "users",
+    "signing_keys",
+    "log_in_tries",
+)
 
 
 class CleanDatabases:
@@ -199,7 +240,7 @@ class CleanDatabases:
     def _empty(self, url: str) -> None:
         database = Database(url, size=1)
         with database.transaction() as conn, conn.cursor() as cursor:
-            for table in ("outbox", "one_time_tokens", "sessions", "users", "signing_keys", "log_in_tries"):
+            for table in TABLES:
                 cursor.execute(f"DELETE FROM {table}")  # noqa: S608
         database.close()
 

@@ -13,6 +13,9 @@ GOOD: dict[str, dict[str, Any]] = {
     "/token?grant_type=refresh_token": {"refresh_token": "x"},
     "/verify": {"type": "signup", "email": "alice@example.com", "token": "123456"},
     "/resend": {"type": "signup", "email": "alice@example.com"},
+    "/otp": {"email": "alice@example.com"},
+    "/magiclink": {"email": "alice@example.com"},
+    "/recover": {"email": "alice@example.com"},
     "/user": {"password": "a new password", "data": {}},
 }
 WRONG: dict[str, list[Any]] = {
@@ -25,7 +28,7 @@ WRONG: dict[str, list[Any]] = {
     "password": [1, True, [], {}, "", "x" * 129, "x" * 70_000],
     "data": [1, "x", [], True, {"a": "x" * 20_000}],
     "refresh_token": [1, [], {}, "", "x" * 513],
-    "type": [1, "", "sms", "recovery", [], {}],
+    "type": [1, "", "sign_up", "oauth", [], {}],
     "token": [123456, [], {}, "", "x" * 513],
 }  # fmt: skip
 

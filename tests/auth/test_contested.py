@@ -50,7 +50,7 @@ def test_the_owners_click_activates_no_password_that_was_signed_up_with(
     people = [alice, Person(service, alice.email, OF_MALLORY)]
     for person in reversed(people) if is_mallory_first else people:
         person.sign_up(data={"name": person.password})
-    assert _press(service, service.mail_to(alice.email)["token_hash"], password=CHOSEN).status == 200
+    assert _press(service, service.mail_to(alice.email)["token_hash"], password=CHOSEN).status == 303
     _holds_only(service, alice, CHOSEN)
     assert Person(service, alice.email, CHOSEN).log_in()["user"]["user_metadata"] == {}
     assert len(service.events("user.registered")) == 1
@@ -65,7 +65,7 @@ def test_in_the_app_neither_code_nor_link_confirms_and_neither_is_used_up(
     assert (alice.confirm().status, alice.confirm().code) == (403, "otp_expired")
     assert service.post("/verify", {"type": "signup", "token_hash": link}).code == "otp_expired"
     assert service.rows("SELECT 1 FROM sessions") == []
-    assert _press(service, link, password=CHOSEN).status == 200
+    assert _press(service, link, password=CHOSEN).status == 303
 
 
 def test_a_mail_that_comes_again_activates_none_either(service: Service, alice: Person, intruder: Person) -> None:
@@ -74,7 +74,7 @@ def test_a_mail_that_comes_again_activates_none_either(service: Service, alice: 
     service.rows("UPDATE one_time_tokens SET expires_at = now()")
     service.post("/resend", {"type": "signup", "email": alice.email})
     assert alice.confirm().code == "otp_expired"
-    assert _press(service, service.mail_to(alice.email)["token_hash"], password=CHOSEN).status == 200
+    assert _press(service, service.mail_to(alice.email)["token_hash"], password=CHOSEN).status == 303
     _holds_only(service, alice, CHOSEN)
 
 
@@ -88,13 +88,13 @@ def test_without_a_password_that_will_do_the_page_asks_again(
     page = service.call("POST", "/verify/confirm", data={"type": "signup", "token_hash": link, **typed})
     assert 'name="password"' in page.text
     assert alice.log_in().code == "email_not_confirmed"
-    assert _press(service, link, password=CHOSEN).status == 200
+    assert _press(service, link, password=CHOSEN).status == 303
 
 
 def test_the_page_sets_no_password_where_sign_ups_agree(service: Service, alice: Person) -> None:
     alice.sign_up()
     form = {"type": "signup", "token_hash": service.mail_to(alice.email)["token_hash"], "password": CHOSEN}
-    assert service.call("POST", "/verify/confirm", data=form).status == 200
+    assert service.call("POST", "/verify/confirm", data=form).status == 303
     _holds_only(service, alice, PASSWORD)
 
 

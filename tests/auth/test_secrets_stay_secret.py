@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.auth import models
+from services.auth import bodies, models
 from services.auth.sealing import Sealer
 from services.auth.tokens import AccessToken
 from shared.postgres import fetch_one
@@ -60,8 +60,8 @@ def test_no_password_token_or_code_is_logged_whatever_happens(service: Service, 
 def test_no_secret_shows_in_a_repr(service: Service, alice: Person) -> None:
     key = os.urandom(32)
     reprs = [
-        repr(models.SignUp(email="a@example.com", password=PASSWORD)),
-        repr(models.Grant(refresh_token=alice.session["refresh_token"])),
+        repr(bodies.SignUp(email="a@example.com", password=PASSWORD)),
+        repr(bodies.Grant(refresh_token=alice.session["refresh_token"])),
         repr(models.Session.model_validate(alice.session)),
         repr(AccessToken(alice.session["access_token"], 1)),
         repr(Sealer([key])),

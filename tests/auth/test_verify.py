@@ -1,10 +1,8 @@
-"""GET and POST /verify, POST /verify/confirm."""
-
-import re
+"""POST /verify."""
 
 import pytest
 
-from tests.auth.conftest import Make, Person, Service, at_once
+from tests.auth.conftest import Person, Service, at_once
 
 
 @pytest.fixture
@@ -99,74 +97,6 @@ def test_what_is_missing_is_named(service: Service) -> None:
     assert service.post("/verify", {"type": "signup", "token": "1"})["errors"][0]["pointer"] == "#/email"
     assert service.post("/verify", {"type": "signup", "email": "a@example.com"})["errors"][0]["pointer"] == "#/token"
     assert service.post("/verify", {"token_hash": "x"})["errors"][0]["pointer"] == "#/type"
-
-
-def _open(service: Service, link: str) -> str:
-    """Open the link of a mail, as a browser or a mail scanner does; the page."""
-    page = service.get(link.removeprefix("https://app.example.com/auth/v1"))
-    assert page.status == 200
-    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
-    return page.text
-
-
-def _press(service: Service, page: str) -> tuple[int, str]:
-    """Press the button of the page; status and text of what comes."""
-    form = dict(re.findall(r'name="(\w+)" value="([^"]*)"', page))
-    assert 'action="verify/confirm"' in page
-    reply = service.call("POST", "/verify/confirm", data=form)
-    return reply.status, reply.text
-
-
-def test_opening_the_link_uses_nothing_up_and_the_button_confirms_once(service: Service, waiting: Person) -> None:
-    link = service.mail_to(waiting.email)["link"]
-    for _ in range(3):
-        page = _open(service, link)
-    assert waiting.log_in().code == "email_not_confirmed"
-    assert _press(service, page)[0] == 200
-    assert waiting.log_in().status == 200
-    status, text = _press(service, page)
-    assert status == 403 and "does not work any more" in text
-
-
-def test_the_page_runs_nothing_loads_nothing_and_cannot_be_framed(service: Service, waiting: Person) -> None:
-    reply = service.get("/verify?type=signup&token_hash=x")
-    policy = reply.headers["Content-Security-Policy"]
-    for part in ("default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"):
-        assert part in policy
-    assert "script" not in policy and "unsafe" not in policy
-    assert reply.headers["Referrer-Policy"] == "no-referrer"
-    assert reply.headers["Cache-Control"] == "no-store"
-    assert 'name="viewport"' in reply.text
-
-
-def test_the_page_shows_no_markup_from_its_address(service: Service) -> None:
-    page = service.get(
-        "/verify?type=signup&token_hash=%22%3E%3Cscript%3Ealert(1)%3C/script%3E&redirect_to=%22%3E%3Cb%3E"
-    )
-    assert "<script" not in page.text and "<b>" not in page.text
-
-
-def test_the_link_leads_on_only_to_allowed_places(service: Service) -> None:
-    def onward(number: int, redirect_to: str) -> str:
-        person = service.person(f"p{number}")
-        person.sign_up()
-        secret = service.mail_to(person.email)["token_hash"]
-        form = {"token_hash": secret, "type": "signup", "redirect_to": redirect_to}
-        page = service.call("POST", "/verify/confirm", data=form)
-        assert page.status == 200
-        return str(re.findall(r'href="([^"]*)"', page.text)[0])
-
-    assert onward(1, "com.example.app://confirmed") == "com.example.app://confirmed"
-    for number, place in enumerate(["https://evil.example", "javascript:alert(1)", "//evil.example", ""], start=2):
-        assert onward(number, place) == "https://www.example.com/welcome"
-
-
-def test_a_link_leads_nowhere_where_no_place_is_set(make_service: Make) -> None:
-    service = make_service(site_url="", redirect_urls="")
-    service.person("alice").sign_up()
-    secret = service.mail_to("alice@example.com")["token_hash"]
-    form = {"token_hash": secret, "type": "signup", "redirect_to": "https://evil.example"}
-    assert "href" not in service.call("POST", "/verify/confirm", data=form).text
 
 
 def test_a_secret_is_not_used_up_when_its_effect_fails(service: Service, waiting: Person) -> None:

@@ -42,7 +42,13 @@ def claimed(template: str, **fields: Any) -> Claimed:
 
 
 TEMPLATES = sorted(path.name for path in (content.FOLDER / "en").iterdir())
-PARAMS = {"name": "Zoë", "link": "https://example.com/?a=1&b=2", "code": "123456"}
+PARAMS = {
+    "name": "Zoë",
+    "link": "https://example.com/?a=1&b=2",
+    "code": "123456",
+    "email": "a@old.example",
+    "new_email": "a@new.example",
+}
 ALERT = {"factor_type": "totp", "device": "Pixel 9", "ip": "192.0.2.1", "remaining": "9"}
 
 

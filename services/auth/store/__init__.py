@@ -1,6 +1,26 @@
 """Every query of this service, by noun. Functions take the connection first and never commit."""
 
-from services.auth.store.assurance import end_weaker_sessions, lower_sessions, raise_session
+from services.auth.store.addresses import (
+    email_exists,
+    lock_own_user_for_mail,
+    lock_user_for_mail,
+    update_email_changed,
+    update_email_confirmed,
+    update_email_proven,
+    update_mail_sent,
+    update_new_email,
+)
+from services.auth.store.assurance import (
+    end_weaker_sessions,
+    lower_sessions,
+    raise_session,
+)
+from services.auth.store.auth_codes import (
+    AuthCode,
+    consume_auth_code,
+    delete_expired_auth_codes,
+    insert_auth_code,
+)
 from services.auth.store.factors import (
     consume_challenge,
     count_factor_try,
@@ -18,12 +38,19 @@ from services.auth.store.factors import (
     update_proved,
     update_step_used,
 )
-from services.auth.store.log_in_tries import count_log_in_try, delete_log_in_tries, delete_old_log_in_tries
+from services.auth.store.log_in_tries import (
+    count_log_in_try,
+    delete_log_in_tries,
+    delete_old_log_in_tries,
+)
 from services.auth.store.one_time_tokens import (
+    Consumed,
     consume_code,
     consume_link,
     delete_expired_one_time_tokens,
+    delete_one_time_tokens,
     is_contested,
+    is_used,
     put_one_time_token,
 )
 from services.auth.store.recovery_codes import (
@@ -32,8 +59,15 @@ from services.auth.store.recovery_codes import (
     count_recovery_codes,
     replace_recovery_codes,
 )
-from services.auth.store.savepoints import undone
-from services.auth.store.sealed import SealedColumn, SealedValue, list_stale_sealed, update_sealed
+from services.auth.store.savepoints import (
+    undone,
+)
+from services.auth.store.sealed import (
+    SealedColumn,
+    SealedValue,
+    list_stale_sealed,
+    update_sealed,
+)
 from services.auth.store.sessions import (
     Ended,
     delete_ended_sessions,
@@ -59,10 +93,7 @@ from services.auth.store.users import (
     get_user_of_session,
     insert_user,
     lock_user,
-    lock_user_for_mail,
     update_contested,
-    update_email_confirmed,
-    update_mail_sent,
     update_signed_in,
     update_unconfirmed_user,
     update_user,
@@ -70,10 +101,13 @@ from services.auth.store.users import (
 
 __all__ = [
     "EMAIL_ONLY",
+    "AuthCode",
     "CodeCount",
+    "Consumed",
     "Ended",
     "SealedColumn",
     "SealedValue",
+    "consume_auth_code",
     "consume_challenge",
     "consume_code",
     "consume_link",
@@ -83,14 +117,17 @@ __all__ = [
     "count_recovery_codes",
     "count_wrong_code",
     "delete_ended_sessions",
+    "delete_expired_auth_codes",
     "delete_expired_challenges",
     "delete_expired_factors",
     "delete_expired_one_time_tokens",
     "delete_factor",
     "delete_log_in_tries",
     "delete_old_log_in_tries",
+    "delete_one_time_tokens",
     "delete_retired_keys",
     "delete_unverified_factors",
+    "email_exists",
     "end_idle_sessions",
     "end_sessions",
     "end_weaker_sessions",
@@ -99,16 +136,19 @@ __all__ = [
     "get_user",
     "get_user_by_email",
     "get_user_of_session",
+    "insert_auth_code",
     "insert_factor",
     "insert_session",
     "insert_signing_key",
     "insert_user",
     "is_contested",
+    "is_used",
     "list_factors",
     "list_sessions",
     "list_signing_keys",
     "list_stale_sealed",
     "lock_factor",
+    "lock_own_user_for_mail",
     "lock_recovery_factor",
     "lock_session",
     "lock_signing_keys",
@@ -121,8 +161,11 @@ __all__ = [
     "replace_recovery_codes",
     "undone",
     "update_contested",
+    "update_email_changed",
     "update_email_confirmed",
+    "update_email_proven",
     "update_mail_sent",
+    "update_new_email",
     "update_next_key_active",
     "update_proved",
     "update_refreshed",

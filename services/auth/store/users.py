@@ -12,7 +12,8 @@ from shared.postgres import Connection, execute, fetch_one
 COLUMNS = """
     users.id, users.email, users.email_confirmed_at, users.confirmation_sent_at, users.password_hash, users.role,
     users.user_metadata, users.app_metadata, users.is_anonymous, users.last_sign_in_at, users.created_at,
-    users.updated_at,
+    users.updated_at, users.phone, users.phone_confirmed_at, users.new_email, users.email_change_sent_at,
+    users.new_phone, users.phone_change_sent_at,
     (SELECT coalesce(jsonb_agg(to_jsonb(factor) ORDER BY factor.created_at), '[]') FROM (
         SELECT id, kind AS factor_type, name AS friendly_name, created_at, updated_at, last_challenged_at,
                CASE WHEN expires_at IS NULL THEN 'verified' ELSE 'unverified' END AS status
@@ -21,7 +22,8 @@ COLUMNS = """
 """
 HAS_LIVING_LINK = """
     EXISTS (SELECT 1 FROM one_time_tokens AS living
-            WHERE living.user_id = users.id AND living.consumed_at IS NULL AND living.expires_at > clock_timestamp())
+            WHERE living.user_id = users.id AND living.kind = 'signup' AND living.consumed_at IS NULL
+              AND living.expires_at > clock_timestamp())
 """
 EMAIL_ONLY = {"provider": "email", "providers": ["email"]}
 
@@ -29,8 +31,8 @@ EMAIL_ONLY = {"provider": "email", "providers": ["email"]}
 def insert_user(
     conn: Connection,
     user_id: UUID,
-    email: str,
-    password_hash: str,
+    email: str | None,
+    password_hash: str | None,
     user_metadata: dict[str, Any],
     *,
     is_confirmed: bool,
@@ -80,23 +82,6 @@ def get_user_of_session(conn: Connection, user_id: UUID, session_id: UUID | None
     return fetch_one(conn, User, sql, {"user_id": user_id, "session_id": session_id})
 
 
-def lock_user_for_mail(conn: Connection, email: str, *, interval_s: int, per_day: int) -> User | None:
-    """The user, locked, if there is one, the last mail to the address is `interval_s` old, and there were fewer than
-    `per_day` in 24 hours. Whoever has no mail with a link that works still gets one: strangers cannot use them all up.
-    """
-    sql = f"""
-        SELECT {COLUMNS} FROM users
-        WHERE lower(email) = lower(%(email)s)
-          AND (confirmation_sent_at IS NULL
-               OR confirmation_sent_at <= clock_timestamp() - make_interval(secs => %(interval_s)s))
-          AND ((SELECT count(*) FROM unnest(mails_sent_at) AS sent_at
-                WHERE sent_at > clock_timestamp() - interval '1 day') < %(per_day)s
-               OR (email_confirmed_at IS NULL AND NOT {HAS_LIVING_LINK}))
-        FOR UPDATE
-    """
-    return fetch_one(conn, User, sql, {"email": email, "interval_s": interval_s, "per_day": per_day})
-
-
 def update_contested(conn: Connection, email: str, password_hash: str) -> None:
     """Note that somebody signs up with another password while a link for this unconfirmed address is good."""
     # The lock comes first, in a statement of its own: only the next one sees what another sign-up has just done.
@@ -122,33 +107,6 @@ def update_unconfirmed_user(
     """
     params = {"id": user_id, "password_hash": password_hash, "user_metadata": user_metadata}
     return fetch_one(conn, User, sql, params)
-
-
-def update_mail_sent(conn: Connection, user_id: UUID) -> User | None:
-    """Note that a mail has gone out just now."""
-    sql = f"""
-        UPDATE users
-        SET confirmation_sent_at = clock_timestamp(),
-            mails_sent_at = clock_timestamp() || ARRAY(
-                SELECT sent_at FROM unnest(mails_sent_at) AS sent_at
-                WHERE sent_at > clock_timestamp() - interval '1 day')
-        WHERE id = %(id)s
-        RETURNING {COLUMNS}
-    """
-    return fetch_one(conn, User, sql, {"id": user_id})
-
-
-def update_email_confirmed(conn: Connection, user_id: UUID, password_hash: str | None) -> User | None:
-    """Confirm. Of a contested address nothing that was signed up with stays, and `password_hash` is the password."""
-    sql = f"""
-        UPDATE users
-        SET email_confirmed_at = coalesce(email_confirmed_at, now()), is_contested = false, updated_at = now(),
-            password_hash = CASE WHEN is_contested THEN %(password_hash)s ELSE password_hash END,
-            user_metadata = CASE WHEN is_contested THEN '{{}}' ELSE user_metadata END
-        WHERE id = %(id)s
-        RETURNING {COLUMNS}
-    """
-    return fetch_one(conn, User, sql, {"id": user_id, "password_hash": password_hash})
 
 
 def update_signed_in(

@@ -1,0 +1,94 @@
+"""What clients of supabase/auth send to sign up, to log in, to confirm and to change an account."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from services.auth.addresses import Email
+from services.auth.models import ClientBody, ClientQuery, Metadata, Password, RedirectQuery, Secret
+from services.auth.pkce import Challenge
+
+MailType = Literal[
+    "signup", "email", "invite", "magiclink", "recovery", "email_change", "email_change_current", "email_change_new"
+]
+VerifyType = Literal[MailType, "sms", "phone_change"]
+
+
+class PkceBody(ClientBody):
+    """Both or neither. With them the link of the mail gives the app a code instead of a session."""
+
+    code_challenge: str | None = Field(None, max_length=256)
+    code_challenge_method: str | None = Field(None, max_length=16, description="`s256` or `plain`")
+
+    @property
+    def challenge(self) -> Challenge | None:
+        """Raise ValidationFailed."""
+        return Challenge.of(self.code_challenge, self.code_challenge_method)
+
+
+class SignUp(PkceBody):
+    email: Email
+    password: Password
+    data: Metadata | None = Field(None, description="becomes user_metadata")
+
+
+class Otp(PkceBody):
+    email: Email
+    data: Metadata | None = Field(None, description="becomes user_metadata of a new user")
+    create_user: bool | None = Field(True, description="false: only for users there are")
+
+
+class MagicLink(PkceBody):
+    email: Email
+    data: Metadata | None = Field(None, description="becomes user_metadata of a new user")
+
+
+class Recovery(PkceBody):
+    email: Email
+
+
+class GrantQuery(ClientQuery):
+    grant_type: Literal["password", "refresh_token", "pkce"]
+
+
+class Grant(ClientBody):
+    """Which members are needed depends on `grant_type`."""
+
+    email: Email | None = None
+    password: Password | None = None
+    refresh_token: Secret | None = None
+    auth_code: Secret | None = None
+    code_verifier: Secret | None = None
+
+
+class UserChange(PkceBody):
+    email: Email | None = None
+    password: Password | None = None
+    current_password: Password | None = Field(None, description="if given, it must be right")
+    nonce: Secret | None = Field(None, description="the code that `reauthenticate` mailed")
+    data: Metadata | None = Field(None, description="merged into user_metadata; null removes a name")
+
+
+class Verification(ClientBody):
+    """Either the code of a mail with its address, or the hash of its link."""
+
+    type: VerifyType
+    email: Email | None = None
+    token: Secret | None = None
+    token_hash: Secret | None = None
+
+
+class LinkQuery(RedirectQuery):
+    token_hash: str = Field(min_length=1, max_length=512)
+    type: MailType
+
+
+class LinkForm(LinkQuery):
+    """What the button of the page sends."""
+
+    password: Password | None = Field(None, description="for an address with sign-ups under different passwords")
+
+
+class Resend(PkceBody):
+    type: Literal["signup", "email", "email_change"]
+    email: Email

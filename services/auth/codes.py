@@ -1,0 +1,36 @@
+"""Secrets that work once, as the table keeps them; and the codes that a browser carries back to the app (PKCE)."""
+
+import hashlib
+import secrets
+from collections.abc import Collection
+from uuid import UUID
+
+from services.auth import store
+from services.auth.parts import here
+from services.auth.pkce import Challenge
+from shared.postgres import Connection
+
+AUTH_CODE_LIFETIME_S = 300
+
+
+def hash_of_link(secret: str) -> bytes:
+    """256 random bits need no key to be safe at rest."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def hashes_of_code(kinds: Collection[str], address: str, code: str) -> list[bytes]:
+    """Six digits are guessed in no time by whoever reads the table, so their hash is keyed."""
+    return [mac for kind in kinds for mac in here.sealer.macs(f"{kind}\n{address}\n{code}".encode(), "one-time code")]
+
+
+def consume_code(conn: Connection, kinds: Collection[str], address: str, code: str) -> store.Consumed | None:
+    """Use up the digits that went to an address or number. The caller must commit, whatever comes of it."""
+    hashes = hashes_of_code(kinds, address, code)
+    return store.consume_code(conn, kinds, address, hashes, wrong_per_day=here.settings.wrong_codes_per_day)
+
+
+def make_auth_code(conn: Connection, user_id: UUID, method: str, challenge: Challenge) -> str:
+    """A code for the app that sent this challenge, good for five minutes and one try; only its hash is kept."""
+    code = secrets.token_urlsafe(32)
+    store.insert_auth_code(conn, hash_of_link(code), user_id, method, challenge, lifetime_s=AUTH_CODE_LIFETIME_S)
+    return code
