@@ -48,7 +48,7 @@ def create_app(
 ) -> OpenAPI:
     """Wire a service. `ready` maps a dependency's name to a callable that raises when it does not answer."""
     logs.configure(component, settings.log_level)
-    app = OpenAPI(
+    app = _App(
         component,
         info=Info(title=title, version="1"),
         doc_ui=False,
@@ -76,9 +76,15 @@ def create_app(
     return app
 
 
+class _App(OpenAPI):  # type: ignore[misc]
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """No handler is a coroutine; Flask would look at each of them again and again in every request."""
+        return func
+
+
 def _begin() -> None:
     g.started = time.perf_counter()
-    trace.request_id.set(trace.accept_request_id(request.headers.get("X-Request-Id"), str(new_id())))
+    trace.request_id.set(trace.accept_request_id(request.headers.get("X-Request-Id")) or str(new_id()))
     trace.traceparent.set(trace.continue_trace(request.headers.get("traceparent")))
     _refuse_broken_address()
 
@@ -166,9 +172,8 @@ def _end(response: Response) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     route = _route()
     method = _method()
-    metrics.REQUESTS.labels(method, route, response.status_code).inc()
-    metrics.DURATION.labels(method, route).observe(duration_s)
-    if request.endpoint not in OWN_ROUTES:
+    metrics.count_request(method, route, response.status_code, duration_s)
+    if request.endpoint not in OWN_ROUTES and log.isEnabledFor(logging.INFO):
         fields: dict[str, Any] = {
             "method": method,
             "route": route,

@@ -78,6 +78,9 @@ def configure(component: str, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # What no line shows is not looked for: the caller's place in the source, its thread and process.
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # pika logs a stack trace for every refused connection; we log one line.
     logging.getLogger("pika").setLevel("CRITICAL")
     logging.getLogger("urllib3").setLevel("WARNING")

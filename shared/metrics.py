@@ -3,6 +3,7 @@
 import os
 import struct
 import time
+from functools import lru_cache
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -18,6 +19,18 @@ DURATION = Histogram(
 )
 
 TRIES = 5
+
+
+@lru_cache(4096)
+def _children(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(method, route, status), DURATION.labels(method, route)
+
+
+def count_request(method: str, route: str, status: int, duration_s: float) -> None:
+    """Note an answered request; its place in the metrics is looked up once."""
+    requests, duration = _children(method, route, status)
+    requests.inc()
+    duration.observe(duration_s)
 
 
 def expose() -> tuple[bytes, str]:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import psycopg2
@@ -13,10 +14,12 @@ import psycopg2.extras
 from prometheus_client import Gauge
 from psycopg2.errors import DeadlockDetected, QueryCanceled, SerializationFailure
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as PlainCursor
 
 from shared.errors import Unavailable
 
 M = TypeVar("M")
+N = TypeVar("N")
 Params = Mapping[str, Any]
 
 CONNECT_TIMEOUT_S = 3
@@ -27,7 +30,7 @@ psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
 # A JSON column arrives as it is spelled in Python and leaves as JSON.
 psycopg2.extensions.register_adapter(dict, psycopg2.extras.Json)
 
-__all__ = ["Connection", "Database", "execute", "fetch_all", "fetch_one"]
+__all__ = ["Connection", "Database", "execute", "fetch_all", "fetch_one", "fetch_pair"]
 
 
 class Database:
@@ -49,14 +52,29 @@ class Database:
         Raise Unavailable when the server is down or every connection stays busy. If the connection is lost during
         COMMIT nobody knows whether it took effect: the caller's retry must be idempotent.
         """
+        with self._lent() as conn, conn:
+            yield conn
+
+    @contextmanager
+    def single(self) -> Iterator[Connection]:
+        """For one statement that is a transaction of its own: one trip to the server, not three. Raise Unavailable."""
+        with self._lent() as conn:
+            conn.autocommit = True
+            try:
+                yield conn
+            finally:
+                if not conn.closed:
+                    conn.autocommit = False
+
+    @contextmanager
+    def _lent(self) -> Iterator[Connection]:
         if not self._permits.acquire(timeout=WAIT_S):
             raise Unavailable("The database is busy.", retry_after_s=1)
         conn: Connection | None = None
         IN_USE.inc()
         try:
             conn = self._take()
-            with conn:
-                yield conn
+            yield conn
         except (SerializationFailure, DeadlockDetected) as error:
             raise Unavailable("Too many changed the same thing at once.", retry_after_s=1) from error
         except QueryCanceled:
@@ -128,18 +146,36 @@ def _has_hung_up(conn: Connection) -> bool:
 
 def fetch_one(conn: Connection, model: type[M], sql: str, params: Params | None = None) -> M | None:
     """The first row as `model(**row)`, or None."""
-    with conn.cursor() as cursor:
+    with conn.cursor(cursor_factory=PlainCursor) as cursor:
         cursor.execute(sql, params)
-        row: Any = cursor.fetchone()
-    return model(**row) if row is not None else None
+        row = cursor.fetchone()
+        return model(**dict(zip(_names(cursor), row, strict=True))) if row is not None else None
+
+
+def fetch_pair(
+    conn: Connection, first: type[M], second: type[N], sql: str, params: Params | None = None
+) -> tuple[M, N] | None:
+    """The first row of a join, or None: the leading columns are the dataclass `first`, the others are `second`."""
+    with conn.cursor(cursor_factory=PlainCursor) as cursor:
+        cursor.execute(sql, params)
+        row = cursor.fetchone()
+        if row is None:
+            return None
+        columns = list(zip(_names(cursor), row, strict=True))
+        split = len(fields(first))  # type: ignore[arg-type]
+        return first(**dict(columns[:split])), second(**dict(columns[split:]))
 
 
 def fetch_all(conn: Connection, model: type[M], sql: str, params: Params | None = None) -> list[M]:
     """Every row as `model(**row)`."""
-    with conn.cursor() as cursor:
+    with conn.cursor(cursor_factory=PlainCursor) as cursor:
         cursor.execute(sql, params)
-        rows: list[Any] = cursor.fetchall()
-    return [model(**row) for row in rows]
+        names = _names(cursor)
+        return [model(**dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
+
+
+def _names(cursor: PlainCursor) -> list[str]:
+    return [column[0] for column in cursor.description or ()]
 
 
 def execute(conn: Connection, sql: str, params: Params | None = None) -> int:

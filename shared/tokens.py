@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +26,7 @@ FIRST_TRY_S = 1.0
 ALGORITHM_OF_KEY = {("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA", ("RSA", ""): "RS256"}
 OURS = ("ES256",)
 LEAST_RSA_BITS = 2048
+KEPT_TOKENS = 10_000
 REQUIRED = ("iss", "aud", "sub", "exp", "iat")
 WRONG_KEYS = (requests.RequestException, ValueError, LookupError, TypeError, AttributeError, jwt.PyJWTError)
 FORBIDDEN_HEADERS = ("crit", "jku", "jwk", "x5u", "x5c")
@@ -103,6 +105,7 @@ class KeySet:
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_at = self._tried_at = float("-inf")
         self._lock = threading.Lock()
+        self.generation = 0  # moves when the keys change: what was verified with others is verified again
 
     def known(self, kid: str) -> jwt.PyJWK | None:
         """The key, if it is here and fresh: no I/O."""
@@ -138,13 +141,18 @@ class KeySet:
                 return
             self._tried_at = time.monotonic()
             try:
-                self._keys = self._fetch()
+                self._replace(self._fetch())
                 self._fetched_at = time.monotonic()
             except WRONG_KEYS as error:
                 if not self._keys:
                     raise Unavailable("The keys that verify tokens cannot be fetched now.") from error
                 self._fetched_at = time.monotonic() - self.max_age_s + self.cooldown_s
                 log.warning("kept old keys: the issuer did not answer", extra={"jwks_url": self.url}, exc_info=error)
+
+    def _replace(self, keys: dict[str, jwt.PyJWK]) -> None:
+        before, after = ({kid: key._jwk_data for kid, key in known.items()} for known in (self._keys, keys))
+        self._keys = keys
+        self.generation += before != after
 
     def _fetch(self) -> dict[str, jwt.PyJWK]:
         response = requests.get(self.url, timeout=self.timeout_s, allow_redirects=False)
@@ -168,8 +176,18 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    claims: Claims
+    kid: str
+    generation: int
+
+
 class Verifier:
-    """Verifies access tokens of one issuer: `kid` required, key and algorithm pinned to each other; ES256 for auth."""
+    """Verifies access tokens of one issuer: `kid` required, key and algorithm pinned to each other; ES256 for auth.
+
+    A token that was verified is known again by its text until it expires or the keys change.
+    """
 
     def __init__(
         self,
@@ -183,10 +201,28 @@ class Verifier:
         self.keys = KeySet(jwks_url, algorithms=algorithms)
         self.issuer, self.audience = issuer, audience
         self._required = list(required)
+        self._verified: dict[str, _Verified] = {}
 
     def verify(self, token: str) -> Claims:
         """The claims. Raise Unauthorized with a reason code, or Unavailable when no key could ever be fetched."""
-        return self.check(token, self.keys.get(self.kid(token)))
+        known = self._verified.get(token)
+        if known is None:
+            return self._verify(token, self.kid(token))
+        self.keys.get(known.kid)  # fetches if the keys are old
+        if known.generation != self.keys.generation:
+            return self._verify(token, known.kid)
+        if known.claims.exp + LEEWAY_S <= time.time():
+            self._verified.pop(token, None)
+            raise refusal("token_expired", "The token has expired.")
+        return known.claims
+
+    def _verify(self, token: str, kid: str) -> Claims:
+        key, generation = self.keys.get(kid), self.keys.generation
+        claims = self.check(token, key)
+        if len(self._verified) >= KEPT_TOKENS:
+            self._verified = {}  # rare, and cheaper than order: what is in use is soon back
+        self._verified[token] = _Verified(claims, kid, generation)
+        return claims
 
     def kid(self, token: str) -> str:
         """The `kid` of a token whose header is acceptable (RFC 8725); nothing is verified yet."""

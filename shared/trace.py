@@ -24,6 +24,6 @@ def trace_id() -> str | None:
     return current.split("-")[1] if current else None
 
 
-def accept_request_id(header: str | None, new: str) -> str:
-    """The caller's request id if it is well-formed, else `new`."""
-    return header if header and REQUEST_ID.match(header) else new
+def accept_request_id(header: str | None) -> str | None:
+    """The caller's request id if it is well-formed."""
+    return header if header and REQUEST_ID.match(header) else None

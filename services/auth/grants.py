@@ -1,32 +1,21 @@
 """The ways to a session at `POST /token`, one for each `grant_type`."""
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from services.auth import bodies, models, rows, store
 from services.auth.codes import hash_of_link
-from services.auth.endings import end_sessions
-from services.auth.metrics import LOG_INS, REFRESHES
+from services.auth.metrics import LOG_INS
 from services.auth.parts import here
-from services.auth.rotation import Verdict, judge
+from services.auth.refresh import exchange
 from services.auth.sessions import open_session, session_answer
 from services.auth.throttles import bucket_of
-from services.auth.tokens import RefreshToken, decode_refresh_token
 from shared.errors import BadRequest, FieldError, NotFound, TooManyRequests, UnprocessableContent, ValidationFailed
-from shared.postgres import Connection
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # Codes and statuses are those of supabase/auth: clients act on them.
 WRONG = ("Invalid login credentials", "invalid_credentials")
-REFUSALS = {
-    Verdict.UNKNOWN: ("Invalid Refresh Token: Refresh Token Not Found", "refresh_token_not_found"),
-    Verdict.ENDED: ("Invalid Refresh Token: the session has ended", "session_not_found"),
-    Verdict.EXPIRED: ("Invalid Refresh Token: the session has expired", "session_expired"),
-    Verdict.REUSE: ("Invalid Refresh Token: Already Used", "refresh_token_already_used"),
-}
 
 
 def by_password(body: bodies.Grant) -> models.Session:
@@ -63,19 +52,8 @@ def _verified(email: str, password: str, bucket: bytes) -> rows.User:
 
 
 def by_refresh_token(body: bodies.Grant) -> models.Session:
-    """Refreshes of one session take turns at its row; what each gets is decided by `rotation.judge`."""
-    token = decode_refresh_token(here.sealer, _need(body.refresh_token, "refresh_token").get_secret_value())
-    if token is None:
-        raise _refused_refresh(Verdict.UNKNOWN)
-    with here.db.transaction() as conn:
-        verdict = _exchange(conn, token)
-        session = store.get_session(conn, token.session_id)
-        user = store.get_user(conn, session.user_id) if session else None
-    # Only now, after the commit: the end of a session must not be undone by the refusal that it causes.
-    if verdict in REFUSALS or session is None or user is None:
-        raise _refused_refresh(verdict)
-    REFRESHES.labels(verdict.value).inc()
-    return session_answer(user, session)
+    """Fresh tokens of the same session."""
+    return exchange(_need(body.refresh_token, "refresh_token").get_secret_value())
 
 
 def by_auth_code(body: bodies.Grant) -> models.Session:
@@ -96,34 +74,6 @@ def by_auth_code(body: bodies.Grant) -> models.Session:
     raise BadRequest("code challenge does not match previously saved code verifier", code="bad_code_verifier")
 
 
-def _exchange(conn: Connection, token: RefreshToken) -> Verdict:
-    session = store.lock_session(conn, token.session_id)
-    if session is None:
-        return Verdict.UNKNOWN
-    verdict = _judge(session, token.number)
-    if verdict in (Verdict.ROTATE, Verdict.REISSUE):
-        store.update_refreshed(conn, session.id, issued=session.refresh_issued + 1, accepted=token.number)
-    elif verdict is Verdict.REUSE:
-        end_sessions(conn, session.user_id, "reuse_detected", only=session.id)
-        named = {"user_id": str(session.user_id), "session_id": str(session.id)}
-        log.warning("a refresh token was used twice: the session has ended", extra=named)
-    return verdict
-
-
-def _judge(session: rows.LockedSession, number: int) -> Verdict:
-    if session.has_ended:
-        return Verdict.ENDED
-    if session.age_s > here.settings.session_idle_s:
-        return Verdict.EXPIRED
-    return judge(
-        number,
-        issued=session.refresh_issued,
-        accepted=session.refresh_accepted,
-        age_s=session.age_s,
-        reuse_interval_s=here.settings.refresh_reuse_interval_s,
-    )
-
-
 def _need(value: T | None, name: str) -> T:
     if value is None:
         raise ValidationFailed(
@@ -134,12 +84,6 @@ def _need(value: T | None, name: str) -> T:
 
 def _refused_log_in(detail: str, code: str) -> BadRequest:
     LOG_INS.labels(code).inc()
-    return BadRequest(detail, code=code)
-
-
-def _refused_refresh(verdict: Verdict) -> BadRequest:
-    REFRESHES.labels(verdict.value).inc()
-    detail, code = REFUSALS.get(verdict, REFUSALS[Verdict.UNKNOWN])
     return BadRequest(detail, code=code)
 
 

@@ -113,6 +113,15 @@ def _link(secret: str, kind: str, redirect_to: str | None) -> str:
     return f"{here.settings.public_url}/auth/v1/verify?{urlencode(query)}"
 
 
+def tell_of_reuse(conn: Connection, user: rows.User, device_name: str) -> None:
+    """Tell somebody that a session has ended because a copy of its refresh token was used.
+
+    The device's name is what a client once said of itself: one that looks like a link is left out.
+    """
+    device = "" if LINK_LIKE.search(device_name) else device_name
+    send(conn, user, "reuse_detected", {"device": device}, 86_400)
+
+
 def send(
     conn: Connection, user: rows.User, template: str, params: dict[str, str], lifetime_s: int, *, to: str | None = None
 ) -> None:

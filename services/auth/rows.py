@@ -55,6 +55,7 @@ class LockedSession:
 
     id: UUID
     user_id: UUID
+    device_name: str
     refresh_issued: int
     refresh_accepted: int
     age_s: float

@@ -25,6 +25,7 @@ class Sealer:
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._keys = list(keys)
+        self._derived: dict[str, list[bytes]] = {}
         self._sealing = {_key_id(key): AESGCM(_derive(key, "aes-256-gcm")) for key in keys}
 
     def __repr__(self) -> str:
@@ -53,7 +54,10 @@ class Sealer:
 
     def macs(self, message: bytes, purpose: str) -> list[bytes]:
         """HMAC-SHA-256 of the message under each key; the first is the one to write."""
-        return [hmac.digest(_derive(key, purpose), message, "sha256") for key in self._keys]
+        derived = self._derived.get(purpose)
+        if derived is None:
+            derived = self._derived[purpose] = [_derive(key, purpose) for key in self._keys]
+        return [hmac.digest(key, message, "sha256") for key in derived]
 
 
 def context_of(table: str, key: object) -> str:

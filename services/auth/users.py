@@ -20,8 +20,9 @@ bp = Blueprint("users", __name__, url_prefix="/auth/v1")
 @user
 def get_user() -> models.User:
     """The caller, as long as the session of the token is alive."""
-    with here.db.transaction() as conn:
-        return models.User.of(require_user(conn))
+    with here.db.single() as conn:
+        owner = require_user(conn)
+    return models.User.of(owner)
 
 
 @bp.get("/reauthenticate")

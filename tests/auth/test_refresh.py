@@ -47,6 +47,25 @@ def test_reuse_is_noticed_however_soon_it_comes(make_service: Make) -> None:
     assert alice.refresh(stolen).code == "refresh_token_already_used"
 
 
+def test_the_owner_is_told_by_mail_that_a_copy_was_used(service: Service, alice: Person) -> None:
+    stolen = alice.log_in(**{"User-Agent": "Example/1 (iPhone; iOS 18)"})["refresh_token"]
+    alice.refresh()
+    alice.refresh()
+    before = len(service.mails_to(alice.email))
+    alice.refresh(stolen)
+    alice.refresh(stolen)
+    (mail,) = service.mails_to(alice.email)[before:]
+    assert (mail["template"], mail["params"]["device"]) == ("reuse_detected", "iPhone")
+
+
+def test_a_device_that_calls_itself_a_link_is_not_named_in_the_mail(service: Service, alice: Person) -> None:
+    stolen = alice.log_in(**{"User-Agent": "Mozilla/5.0 (Linux; Android 15; https://evil.example.org Build/1)"})
+    alice.refresh()
+    alice.refresh()
+    alice.refresh(stolen["refresh_token"])
+    assert service.mails_to(alice.email)[-1]["params"]["device"] == ""
+
+
 def test_reuse_in_one_session_leaves_the_others_alone(service: Service, alice: Person) -> None:
     other = Person(service, alice.email)
     other.log_in()

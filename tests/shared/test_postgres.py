@@ -14,7 +14,7 @@ import shared.postgres
 from deploy.local.ports import free_ports
 from deploy.local.postgres import Postgres
 from shared.errors import Conflict, Unavailable
-from shared.postgres import Connection, Database, execute, fetch_all, fetch_one, wait_until_ready
+from shared.postgres import Connection, Database, execute, fetch_all, fetch_one, fetch_pair, wait_until_ready
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,34 @@ def test_a_block_that_raises_leaves_nothing_and_its_connection_is_good(make_db: 
     with pytest.raises(psycopg2.errors.UndefinedTable), db.transaction() as conn:
         execute(conn, "SELECT 1 FROM nothing")
     assert names(db) == []
+
+
+def test_a_single_statement_is_there_at_once_and_the_connection_is_as_before(make_db: Callable[..., Database]) -> None:
+    db = make_db(size=2)
+    with db.single() as conn:
+        insert(conn, "a")
+        assert names(db) == ["a"], "another connection sees it while this one is still held"
+    with pytest.raises(Conflict), db.transaction() as conn:
+        insert(conn, "b")
+        raise Conflict("no")
+    assert names(db) == ["a"]
+
+
+def test_a_single_statement_that_fails_leaves_a_good_connection(make_db: Callable[..., Database]) -> None:
+    db = make_db(size=1)
+    with pytest.raises(psycopg2.errors.UndefinedTable), db.single() as conn:
+        execute(conn, "DELETE FROM nothing")
+    with pytest.raises(Conflict), db.transaction() as conn:
+        insert(conn, "b")
+        raise Conflict("no")
+    assert names(db) == []
+
+
+def test_a_joined_row_is_two_models(db: Database) -> None:
+    with db.single() as conn:
+        pair = fetch_pair(conn, Thing, Backend, "SELECT 'a' AS name, 1 AS count, 7 AS pid")
+        assert pair == (Thing("a", 1), Backend(7))
+        assert fetch_pair(conn, Thing, Backend, "SELECT 'a' AS name, 1 AS count, 7 AS pid WHERE false") is None
 
 
 def test_an_error_that_the_handler_mends_inside_is_the_end_of_the_transaction_too(db: Database) -> None:

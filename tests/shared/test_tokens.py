@@ -307,6 +307,35 @@ def test_a_key_that_the_issuer_began_to_use_is_picked_up_and_the_old_one_stays_g
     assert refused(verifier, old) == "token_unknown_key", "a key that was withdrawn is forgotten"
 
 
+def test_a_token_that_was_verified_is_refused_when_it_has_expired(
+    issuer: Issuer, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = issuer.token(new_id())
+    assert verifier.verify(token) is verifier.verify(token), "the second time it is known by its text"
+    late = time.time() + 606
+    monkeypatch.setattr("shared.tokens.time.time", lambda: late)
+    assert refused(verifier, token) == "token_expired"
+
+
+def test_a_verified_token_is_refused_when_its_key_is_another_now(
+    issuer: Issuer, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = issuer.token(new_id())
+    verifier.verify(token)
+    monkeypatch.setattr(issuer, "key", ec.generate_private_key(ec.SECP256R1()))
+    verifier.keys.refresh(force=True)
+    assert refused(verifier, token) == "token_signature"
+
+
+def test_verified_tokens_are_kept_within_a_bound(
+    issuer: Issuer, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.tokens.KEPT_TOKENS", 3)
+    for _ in range(10):
+        verifier.verify(issuer.token(new_id()))
+        assert len(verifier._verified) <= 3
+
+
 def test_while_one_thread_fetches_again_the_others_go_on_with_the_keys_they_have(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,9 +74,11 @@ from services.auth.store.sessions import (
     end_idle_sessions,
     end_sessions,
     get_session,
+    get_session_and_user,
     insert_session,
     list_sessions,
     lock_session,
+    rotate_newest,
     update_refreshed,
 )
 from services.auth.store.signing_keys import (
@@ -133,6 +135,7 @@ __all__ = [
     "end_weaker_sessions",
     "get_challenge",
     "get_session",
+    "get_session_and_user",
     "get_user",
     "get_user_by_email",
     "get_user_of_session",
@@ -159,6 +162,7 @@ __all__ = [
     "put_one_time_token",
     "raise_session",
     "replace_recovery_codes",
+    "rotate_newest",
     "undone",
     "update_contested",
     "update_email_changed",

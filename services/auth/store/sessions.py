@@ -1,6 +1,6 @@
 """Queries on sessions. A session that ended keeps its row for a while, so that a late token gets a true answer."""
 
-# ruff: noqa: S608 — what the f-strings put in is COLUMNS, a constant
+# ruff: noqa: S608 — what the f-strings put in are the columns, constants
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +10,15 @@ from uuid import UUID
 from psycopg2.extras import Json
 
 from services.auth.devices import Device
-from services.auth.rows import LockedSession, Session
+from services.auth.rows import LockedSession, Session, User
+from services.auth.store import users
 from shared.ids import new_id
-from shared.postgres import Connection, execute, fetch_all, fetch_one
+from shared.postgres import Connection, execute, fetch_all, fetch_one, fetch_pair
 
 COLUMNS = """
-    id, user_id, refresh_issued, refresh_accepted, refreshed_at, aal, amr, device_name, user_agent, host(ip) AS ip,
-    created_at
+    sessions.id, sessions.user_id, sessions.refresh_issued, sessions.refresh_accepted, sessions.refreshed_at,
+    sessions.aal, sessions.amr, sessions.device_name, sessions.user_agent, host(sessions.ip) AS ip,
+    sessions.created_at
 """
 
 
@@ -50,11 +52,37 @@ def insert_session(conn: Connection, user_id: UUID, device: Device, amr: Sequenc
 def lock_session(conn: Connection, session_id: UUID) -> LockedSession | None:
     """The session, alive or ended, held until the transaction ends: refreshes of one session take turns."""
     sql = """
-        SELECT id, user_id, refresh_issued, refresh_accepted, ended_at IS NOT NULL AS has_ended,
+        SELECT id, user_id, device_name, refresh_issued, refresh_accepted, ended_at IS NOT NULL AS has_ended,
                extract(epoch FROM clock_timestamp() - refreshed_at)::float8 AS age_s
         FROM sessions WHERE id = %(id)s FOR UPDATE
     """
     return fetch_one(conn, LockedSession, sql, {"id": session_id})
+
+
+def rotate_newest(conn: Connection, session_id: UUID, number: int, *, idle_s: int) -> tuple[User, Session] | None:
+    """Exchange token `number` if it is the newest of a living session; what the answer needs, or None.
+
+    One statement: of several at once the first one finds its number to be the newest, and the others do not any more.
+    """
+    sql = f"""
+        UPDATE sessions
+        SET refresh_issued = refresh_issued + 1, refresh_accepted = refresh_issued, refreshed_at = clock_timestamp()
+        FROM users
+        WHERE sessions.id = %(id)s AND sessions.refresh_issued = %(number)s AND sessions.ended_at IS NULL
+          AND sessions.refreshed_at >= clock_timestamp() - make_interval(secs => %(idle_s)s)
+          AND users.id = sessions.user_id
+        RETURNING {users.COLUMNS}, {COLUMNS}
+    """
+    return fetch_pair(conn, User, Session, sql, {"id": session_id, "number": number, "idle_s": idle_s})
+
+
+def get_session_and_user(conn: Connection, session_id: UUID) -> tuple[User, Session] | None:
+    """A living session and whose it is."""
+    sql = f"""
+        SELECT {users.COLUMNS}, {COLUMNS} FROM sessions JOIN users ON users.id = sessions.user_id
+        WHERE sessions.id = %(id)s AND sessions.ended_at IS NULL
+    """
+    return fetch_pair(conn, User, Session, sql, {"id": session_id})
 
 
 def update_refreshed(conn: Connection, session_id: UUID, *, issued: int, accepted: int) -> None:
