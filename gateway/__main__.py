@@ -35,7 +35,8 @@ def main() -> int:
     if arguments.verb == "schema":
         print(schema())
         return 0
-    gunicorn = [sys.executable, "-m", "gunicorn", "-c", "shared/gunicorn_conf.py", "-k", WORKER, APP]
+    binds = [part for address in load(GatewaySettings).binds.values() for part in ("-b", address)]
+    gunicorn = [sys.executable, "-m", "gunicorn", "-c", "shared/gunicorn_conf.py", *binds, "-k", WORKER, APP]
     os.execv(sys.executable, gunicorn)  # noqa: S606 - becomes gunicorn, with our own arguments
     return 0
 

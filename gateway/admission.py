@@ -70,7 +70,8 @@ async def _go_on_with_keys(exchange: "Exchange", authorization: bytes) -> None:
 def find_route(exchange: "Exchange", request: Request) -> None:
     """Set the exchange's route and the target it asks its upstream for. Raise the Problem if it may not."""
     path, mark, query = request.target.partition(b"?")
-    path, methods = exchange.gate.table.find(path)
+    gate = exchange.gate
+    path, methods = (gate.operators_table if exchange.client.is_operator else gate.table).find(path)
     if methods is None:
         raise NotFound("There is nothing at this address.")
     route = methods.get(request.method)

@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from gateway.forwarding import is_https
 from gateway.headers import without
 from shared.errors import MEDIA_TYPE, Problem
 
@@ -42,6 +43,8 @@ def passed_down_end(exchange: "Exchange") -> bytes:
     if not request.keep_alive or exchange.gate.is_stopping or (request.has_body and not request.is_complete):
         exchange.closes = True
     own_fields = exchange.limit_fields
+    if exchange.gate.hsts and is_https(exchange):
+        own_fields += exchange.gate.hsts
     if request.origin is not None:
         own_fields += (exchange.route.cors or exchange.gate.cors).headers(request.origin)
     if exchange.closes:
@@ -78,6 +81,8 @@ def own(exchange: "Exchange", fields: list[bytes], body: bytes) -> bytes:
         head.append(exchange.limit_fields)
     if request.origin is not None:
         head.append((exchange.route.cors or exchange.gate.cors).headers(request.origin))
+    if exchange.gate.hsts and is_https(exchange):
+        head.append(exchange.gate.hsts)
     if exchange.closes:
         head.append(b"connection: close\r\n\r\n")
     else:

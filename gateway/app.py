@@ -15,7 +15,7 @@ def create_app() -> Flask:
     settings = load(GatewaySettings)
     logs.configure("gateway", settings.log_level)
     app = Flask("gateway", static_folder=None)
-    gate = Gate(settings, TableFile(settings), own=pages.ROUTES)
+    gate = Gate(settings, TableFile(settings), own=pages.public(settings), operators=pages.OPERATORS)
     app.extensions["gate"] = gate
     app.register_blueprint(pages.blueprint(gate))
     return app

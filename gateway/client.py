@@ -14,6 +14,7 @@ from shared.errors import Problem
 
 if TYPE_CHECKING:
     from gateway.gate import Gate
+    from gateway.pace import Pace
 
 LINGER_S = 2.0
 
@@ -23,6 +24,10 @@ class ClientConnection(asyncio.Protocol):
 
     `deadline` is looked at by the gate a few times a second: cheaper than a timer for each request.
     """
+
+    scheme = b"http"
+    is_operator = False
+    pace: "Pace | None" = None
 
     def __init__(self, gate: "Gate") -> None:
         self.gate = gate
@@ -50,6 +55,12 @@ class ClientConnection(asyncio.Protocol):
             self.address = str(peer[0]).encode()
         self.gate.clients.add(self)
         self.set_deadline(self.gate.settings.header_timeout_s)
+
+    @property
+    def is_idle(self) -> bool:
+        """True if closing it would lose nothing but its having been opened."""
+        is_at_rest = self.exchange is None and self.incoming is None and not (self.queue or self.is_lingering)
+        return is_at_rest and not (self.is_operator or self.transport.get_write_buffer_size())
 
     def set_deadline(self, seconds: float) -> None:
         """Something must happen within this time, give or take the gate's clock, which is never early."""
@@ -243,8 +254,8 @@ class ClientConnection(asyncio.Protocol):
     def _part(self, request: Request) -> None:
         """Close. If the client may still be sending, read on a while, lest a reset destroys the answer on its way."""
         self.queue.clear()
-        if request.is_complete and self.incoming is None:
-            self.transport.close()
+        if (request.is_complete and self.incoming is None) or not self.transport.can_write_eof():
+            self.transport.close()  # TLS says goodbye, and itself reads on until the client has too
             return
         self.is_lingering = True
         self.set_deadline(LINGER_S)
@@ -255,9 +266,14 @@ class ClientConnection(asyncio.Protocol):
     def stop(self) -> None:
         """The worker ends: an idle connection is closed; others are, after their answer."""
         if (self.exchange is None and self.incoming is None) or (self.exchange is not None and self.exchange.is_tunnel):
-            self.transport.close()
+            self._close_idle()
 
     # The connection itself.
+
+    def _close_idle(self) -> None:
+        """Close, and do not wait long for the goodbye of TLS."""
+        self.transport.close()
+        self.set_deadline(LINGER_S)
 
     def deadline_passed(self) -> None:
         """Too slow: a head gets 408, an idle connection is closed, an exchange decides itself."""
@@ -268,16 +284,19 @@ class ClientConnection(asyncio.Protocol):
             self.transport.abort()
         elif unread := self.transport.get_write_buffer_size():
             self._wait_for_reader(unread)
+        elif self.transport.is_closing():
+            self.transport.abort()
         elif self.incoming is not None:
             self._refuse(RequestTimeout("The request's head did not come in time."))
         else:
-            self.transport.close()
+            self._close_idle()
 
     def _wait_for_reader(self, unread: int) -> None:
-        """All is answered but not all is taken: the client may be slow, as long as it takes something."""
-        if unread < self.unread:
+        """All is answered but not all is taken: the client may be slow, as long as it takes enough."""
+        settings = self.gate.settings
+        if self.unread - unread > settings.min_body_bytes_per_s * settings.keepalive_s:
             self.unread = unread
-            self.set_deadline(self.gate.settings.keepalive_s)
+            self.set_deadline(settings.keepalive_s)
         else:
             self.transport.abort()
 

@@ -1,9 +1,9 @@
 """Settings of the gateway, read once from the environment."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, RedisDsn, SecretStr, TypeAdapter, ValidationError, field_validator
+from pydantic import Field, RedisDsn, SecretStr, TypeAdapter, ValidationError, field_validator, model_validator
 
 from shared.settings import HttpAddress, Settings
 
@@ -19,10 +19,21 @@ class GatewaySettings(Settings):
     notify_url: HttpAddress = Field(description="base URL of the notify service, http://host:port")
     routes_file: Path = Field(ROUTES_FILE, description="the route table")
 
+    tls_bind: str | None = Field(None, description="host:port for TLS, beside BIND, which stays plain HTTP")
+    tls_cert_file: str = Field("", description="certificate and chain, PEM; several by commas, chosen by SNI")
+    tls_key_file: str = Field("", description="the key of each, PEM")
+    tls_handshake_timeout_s: float = Field(10, gt=0, description="time a client has to finish the TLS handshake")
+    hsts_max_age_s: int = Field(
+        0, ge=0, description="Strict-Transport-Security where the client came over TLS; 0: none"
+    )
+    ops_bind: str | None = Field(None, description="host:port of /metrics, /status and /readyz, then not on BIND")
+
     trusted_hops: int = Field(0, ge=0, le=8, description="proxies in front whose X-Forwarded-* are believed")
     cors_origins: str = Field("", description="origins a browser may call from, separated by commas")
 
     header_timeout_s: float = Field(10, gt=0, description="time a client has for a request's head")
+    client_connections: int = Field(16_384, ge=1, description="most client connections, for each worker")
+    min_body_bytes_per_s: int = Field(240, ge=0, description="slowest that a body may come for long; 0: any")
     keepalive_s: float = Field(75, gt=0, description="how long an idle client connection is kept")
     max_header_bytes: int = Field(32_768, ge=1024, description="largest request head (431 above)")
     max_target_bytes: int = Field(8_192, ge=256, description="longest request target (414 above)")
@@ -54,9 +65,32 @@ class GatewaySettings(Settings):
             raise ValueError(error.errors(include_input=False, include_url=False)[0]["msg"]) from None
         return value
 
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        certificates, keys = _listed(self.tls_cert_file), _listed(self.tls_key_file)
+        if self.tls_bind and not certificates:
+            raise ValueError("TLS_BIND needs TLS_CERT_FILE and TLS_KEY_FILE")
+        if certificates and not self.tls_bind:
+            raise ValueError("TLS_CERT_FILE needs TLS_BIND")
+        if len(certificates) != len(keys):
+            raise ValueError("TLS_CERT_FILE and TLS_KEY_FILE must name as many files")
+        return self
+
+    @property
+    def tls_files(self) -> list[tuple[Path, Path]]:
+        """Pairs of certificate and key; none without TLS."""
+        certificates, keys = _listed(self.tls_cert_file), _listed(self.tls_key_file)
+        return [(Path(certificate), Path(key)) for certificate, key in zip(certificates, keys, strict=True)]
+
+    @property
+    def binds(self) -> dict[str, str]:
+        """What each listener is for, and its address, in the order in which gunicorn is told of them."""
+        found = {"public": self.bind, "tls": self.tls_bind, "operator": self.ops_bind}
+        return {name: address for name, address in found.items() if address}
+
     @property
     def allowed_origins(self) -> frozenset[str]:
-        return frozenset(origin.strip() for origin in self.cors_origins.split(",") if origin.strip())
+        return frozenset(_listed(self.cors_origins))
 
     @property
     def public_url(self) -> str:
@@ -72,3 +106,7 @@ class GatewaySettings(Settings):
             "DATA_URL": self.data_url,
             "NOTIFY_URL": self.notify_url,
         }
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -10,6 +10,7 @@ from gateway.entries import CorsEntry, RoutesFile
 from gateway.envoy_limits import AFTER, BEFORE, Json, buckets
 from gateway.envoy_replies import local_replies
 from gateway.envoy_routes import TYPE, Place, answer, cluster_name, header, routes
+from gateway.envoy_tls import over_tls
 from gateway.headers import FORGED, HOP_BY_HOP, IDENTITY_PREFIXES
 from gateway.request import MOST_FIELDS
 from shared.tokens import LEEWAY_S
@@ -28,7 +29,7 @@ def bootstrap(settings: GatewaySettings, routes_file: RoutesFile, admin: str | N
     """All of Envoy's configuration; `admin` is host:port of its own pages, `/stats/prometheus` among them."""
     rendered: Json = {
         "static_resources": {
-            "listeners": [_listener(settings, routes_file)],
+            "listeners": _listeners(settings, routes_file),
             "clusters": [*_clusters(settings, routes_file), _keys_cluster(settings)],
         }
     }
@@ -37,9 +38,12 @@ def bootstrap(settings: GatewaySettings, routes_file: RoutesFile, admin: str | N
     return rendered
 
 
-def _listener(settings: GatewaySettings, routes_file: RoutesFile) -> Json:
+def _listeners(settings: GatewaySettings, routes_file: RoutesFile) -> list[Json]:
     manager = _typed("network.http_connection_manager", _connection_manager(settings, routes_file))
-    return {"name": "door", "address": _address(settings.bind), "filter_chains": [{"filters": [manager]}]}
+    plain = {"name": "door", "address": _address(settings.bind), "filter_chains": [{"filters": [manager]}]}
+    if settings.tls_bind is None:
+        return [plain]
+    return [plain, over_tls(plain, _address(settings.tls_bind), settings)]
 
 
 def _connection_manager(settings: GatewaySettings, routes_file: RoutesFile) -> Json:
@@ -136,7 +140,11 @@ def _route_config(settings: GatewaySettings, routes_file: RoutesFile) -> Json:
     config: Json = {
         "name": "table",
         "request_headers_to_remove": ["x-envoy-external-address", "x-envoy-internal"],
-        "response_headers_to_remove": ["server", *(f"access-control-allow-{what}" for what in CORS_ANSWERS)],
+        "response_headers_to_remove": [
+            "server",
+            "strict-transport-security",
+            *(f"access-control-allow-{what}" for what in CORS_ANSWERS),
+        ],
         "virtual_hosts": [
             {
                 "name": "all",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
+FORWARDED = b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\n"
 _random_bits = random.getrandbits
 
 
@@ -39,7 +40,7 @@ def request_head(exchange: "Exchange", authority: bytes) -> list[bytes]:
         rendered(request) if request.rendered is None else request.rendered,
         exchange.request_id,
         traceparent,
-        forwarded(request, exchange.client.address, exchange.gate.trusted_hops),
+        forwarded(exchange),
     )
     return [head]
 
@@ -60,14 +61,19 @@ def rendered(request: "Request") -> bytes:
     return fields
 
 
-def forwarded(request: "Request", address: bytes, trusted_hops: int) -> bytes:
-    """`X-Forwarded-For`, `-Proto` and `-Host`; of what came in, only what `trusted_hops` proxies in front added."""
+def forwarded(exchange: "Exchange") -> bytes:
+    """`X-Forwarded-For`, `-Proto` and `-Host`; of what came in, only what trusted proxies in front added."""
+    request, client, hops = exchange.request, exchange.client, exchange.gate.trusted_hops
     host = request.host or b""
-    if not trusted_hops:
-        return b"x-forwarded-for: %b\r\nx-forwarded-proto: http\r\nx-forwarded-host: %b\r\n" % (address, host)
-    proto = b"https" if (request.forwarded_proto or b"").strip().lower() == b"https" else b"http"
-    return b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\n" % (
-        b", ".join(chain(request, address, trusted_hops)),
-        proto,
-        request.forwarded_host or host,
-    )
+    if not hops:
+        return FORWARDED % (client.address, client.scheme, host)
+    addresses = b", ".join(chain(request, client.address, hops))
+    return FORWARDED % (addresses, b"https" if is_https(exchange) else b"http", request.forwarded_host or host)
+
+
+def is_https(exchange: "Exchange") -> bool:
+    """True if the client came over TLS: to us, or to the first of the proxies in front, if they say so."""
+    proto = exchange.request.forwarded_proto
+    if proto is None or not exchange.gate.trusted_hops:
+        return exchange.client.scheme == b"https"
+    return proto.strip().lower() == b"https"

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from gateway import meters, reloading
+from gateway import meters, pace, reloading
 from gateway.accesslog import AccessLog
 from gateway.client import ClientConnection
 from gateway.config import GatewaySettings
@@ -20,6 +20,7 @@ from gateway.heads import KnownFields, KnownLines
 from gateway.limiter import Limiter
 from gateway.meters import Meters
 from gateway.revocations import RevocationFeed, RevocationSet
+from gateway.room import Room
 from gateway.table import Route, Table
 from gateway.tokens import Tokens
 from gateway.upstreams import Upstream
@@ -34,11 +35,17 @@ TICK_S = 0.2
 class Gate:
     """Made with the Flask app, opened by the worker on its event loop."""
 
-    def __init__(self, settings: GatewaySettings, file: TableFile, own: Iterable[Route]) -> None:
+    def __init__(
+        self, settings: GatewaySettings, file: TableFile, own: Iterable[Route], operators: Iterable[Route]
+    ) -> None:
         self.settings = settings
         self.trusted_hops = settings.trusted_hops
         self.file = file
         self.own_routes = tuple(own)
+        self.operators_table = Table(operators)
+        self.hsts = b"strict-transport-security: max-age=%d\r\n" % settings.hsts_max_age_s
+        if not settings.hsts_max_age_s:
+            self.hsts = b""
         self.revoked = RevocationSet()
         verifier = Verifier(settings.jwks_url, settings.issuer, settings.audience)
         self.tokens = Tokens(verifier, self.revoked, settings.token_cache_size)
@@ -55,6 +62,8 @@ class Gate:
         self.access_log = AccessLog()
         self.logs_requests = settings.log_level in ("DEBUG", "INFO")
         self.clients: set[ClientConnection] = set()
+        self.arriving: set[asyncio.Task[None]] = set()  # connections that are not yet a client's
+        self.room: Room
         self.is_stopping = False
         self.clock = 0.0  # the time until which no deadline set now has passed: read often, moved on by `_tick`
         self.loop: asyncio.AbstractEventLoop
@@ -104,6 +113,7 @@ class Gate:
         for upstream in self.upstreams.values():
             upstream.open(loop)
         self.pages = pages
+        self.room = Room(self)
         self.access_log.start()
         self._keep_keys_fresh()
         self.later(self.feed.follow())
@@ -158,6 +168,8 @@ class Gate:
             try:
                 self._pass_deadlines()
                 self.access_log.flush()
+                if count % 10 == 0:
+                    self._hold_to_pace()
                 if count % 3 == 0:
                     self.flush_meters()
                 if count % 50 == 0:
@@ -174,6 +186,11 @@ class Gate:
             client.deadline_passed()
         for upstream in (*self.upstreams.values(), *self.retired):
             upstream.tick(now)
+
+    def _hold_to_pace(self) -> None:
+        now, rate = self.loop.time(), self.settings.min_body_bytes_per_s
+        for client in [client for client in self.clients if client.exchange is not None] if rate else ():
+            pace.look(client, now, rate)
 
     def flush_meters(self) -> None:
         """Hand the numbers to prometheus_client."""
@@ -196,8 +213,8 @@ class Gate:
         self.is_stopping = True
         end = self.loop.time() + grace_s
         linger_end = min(end, self.loop.time() + linger_s)
-        while self.clients and self.loop.time() < end:
-            if self.loop.time() >= linger_end:
+        while (now := self.loop.time()) < end and (self.clients or (self.arriving and now < linger_end)):
+            if now >= linger_end:
                 for client in list(self.clients):
                     client.stop()
             await asyncio.sleep(0.05)

@@ -19,6 +19,7 @@ FORGED = frozenset(
     }
 )
 IDENTITY_PREFIXES = (b"x-user-", b"x-forwarded-", b"x-auth-", b"x-gatehouse-")
+OWN = frozenset({b"server", b"x-request-id", b"strict-transport-security"})
 CORS_PREFIX = b"access-control-"
 MOST_NAMES = 2_048  # spellings of names remembered; more are judged again each time
 
@@ -32,8 +33,11 @@ def may_enter(name: bytes) -> bool:
 
 
 def may_leave(name: bytes) -> bool:
-    """True if a response field with this lower-case name goes on to the client; the gateway alone answers for CORS."""
-    return not (name in HOP_BY_HOP or name in (b"server", b"x-request-id") or name.startswith(CORS_PREFIX))
+    """True if a response field with this lower-case name goes on to the client.
+
+    The gateway alone answers for CORS, and for HSTS: a service does not know how the client came.
+    """
+    return not (name in HOP_BY_HOP or name in OWN or name.startswith(CORS_PREFIX))
 
 
 @lru_cache(maxsize=256)

@@ -46,6 +46,19 @@ RATE_LIMITED = Counter(
 UNCOUNTED = Counter(
     "gateway_uncounted_requests", "Requests let through or refused because Redis did not count them", ["decision"]
 )
+ROOM_MADE = Counter(
+    "gateway_room_made", "Idle connections closed, and pauses made, because a worker had all it takes", ["outcome"]
+)
+HANDSHAKE_FAILURES = Counter("gateway_tls_handshake_failures", "TLS handshakes that came to nothing", ["reason"])
+TLS_RELOADS = Counter(
+    "gateway_tls_reloads", "Changed certificates a worker has found, and what came of it", ["outcome"]
+)
+CERTIFICATE_EXPIRES = Gauge(
+    "gateway_tls_certificate_expires_timestamp",
+    "When the certificate in use expires, in Unix time; the first of all workers",
+    ["file"],
+    multiprocess_mode="livemin",
+)
 LIMIT_BUCKETS = Gauge("gateway_limit_buckets", "Buckets of a limit in memory", ["limit"], multiprocess_mode="livesum")
 DROPPED_LINES = Counter("gateway_access_log_dropped_lines", "Access log lines lost to a slow reader")
 

@@ -12,17 +12,30 @@ from shared.app import answer_ready
 from shared.errors import MEDIA_TYPE, NotFound, Problem
 
 if TYPE_CHECKING:
+    from gateway.config import GatewaySettings
     from gateway.gate import Gate
 
 _GET = frozenset({b"GET", b"HEAD"})
+PROBES = ("/healthz", "/livez")
+OPERATORS_OWN = ("/readyz", "/metrics", "/status")
 PATHS = (
-    "/healthz", "/livez", "/readyz", "/metrics", "/status",
     "/openapi.json", "/docs", "/docs/{file}", "/.well-known/jwks.json",
     "/.well-known/assetlinks.json", "/.well-known/apple-app-site-association",
 )  # fmt: skip
-ROUTES = tuple(Route(path, _GET, None, PUBLIC, max_body_bytes=0) for path in PATHS)
 JWKS_MAX_AGE_S = 600
 APPS_MAX_AGE_S = 3_600
+
+
+def _routes(*paths: str) -> tuple[Route, ...]:
+    return tuple(Route(path, _GET, None, PUBLIC, max_body_bytes=0) for path in paths)
+
+
+OPERATORS = _routes(*PROBES, *OPERATORS_OWN)  # what the operator's listener has, and nothing else
+
+
+def public(settings: "GatewaySettings") -> tuple[Route, ...]:
+    """The pages for everybody: without those of the operator, if they have a listener of their own."""
+    return _routes(*PATHS, *PROBES, *(() if settings.ops_bind else OPERATORS_OWN))
 
 
 def blueprint(gate: "Gate") -> Blueprint:

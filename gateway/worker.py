@@ -1,12 +1,9 @@
 """The gunicorn worker that is the gateway's data path: uvloop, llhttp on both sides, Flask for its own pages."""
 
 import asyncio
-import contextlib
-import errno
 import gc
 import os
 import signal
-import socket
 from typing import TYPE_CHECKING, Any
 
 import uvloop
@@ -20,8 +17,6 @@ if TYPE_CHECKING:  # gunicorn's master imports this module: it must not load wha
 
 LINGER_S = 2.0  # an idle connection's last chance while the worker stops: a request may be on its way
 NOTIFY_S = 1.0
-# What the kernel holds back for a slow reader: little, so that a slow but steady one shows that it moves.
-UNSENT_BYTES = 131_072
 
 
 class ProxyWorker(Worker):  # type: ignore[misc]
@@ -36,7 +31,6 @@ class ProxyWorker(Worker):  # type: ignore[misc]
         """Serve until told to stop; `create_app` has made the gate, and all of gunicorn's process model holds."""
         app: Any = self.wsgi
         self.gate: Gate = app.extensions["gate"]
-        self.tasks: set[asyncio.Task[Any]] = set()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._serve(app))
 
@@ -51,21 +45,18 @@ class ProxyWorker(Worker):  # type: ignore[misc]
             self.loop.add_signal_handler(number, self._stop, number)
         if not self.alive:  # told to stop while it was still loading
             return
-        from gateway.client import ClientConnection
+        from gateway.listeners import listeners
         from gateway.wsgi import Pages
 
-        self.new_client = lambda: ClientConnection(self.gate)
         pages = Pages(app, self.cfg.threads)
         self.gate.open(self.loop, pages)
+        self.listeners = listeners(self.gate, [one.sock for one in self.sockets])
         self.notify()
         await self.gate.ready_to_accept()
         gc.collect()
         gc.freeze()  # what has been loaded stays: the collector need not look at it again and again
-        for listener in self.sockets:
-            listener.setblocking(False)
-            with contextlib.suppress(OSError):  # not TCP; connections inherit it
-                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
-            self.loop.add_reader(listener.fileno(), self._accept, listener.sock)
+        for listener in self.listeners:
+            listener.open()
         self.log.info("Accepting connections (pid: %s)", self.pid)
         while not self.stopped.is_set():
             self.notify()
@@ -83,37 +74,10 @@ class ProxyWorker(Worker):  # type: ignore[misc]
         self.is_quick = number != signal.SIGTERM
         self.stopped.set()
 
-    def _accept(self, listener: socket.socket) -> bool:
-        """Take one connection: the other workers share the listener, and one at a time spreads the load."""
-        try:
-            connection, _ = listener.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return False
-        except OSError as error:
-            if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                raise
-            self.log.error("Cannot accept: %s", error)
-            self.loop.remove_reader(listener.fileno())
-            self.loop.call_later(1, self.loop.add_reader, listener.fileno(), self._accept, listener)
-            return False
-        connection.setblocking(False)
-        task = self.loop.create_task(self.loop.connect_accepted_socket(self.new_client, connection))
-        self.tasks.add(task)
-        task.add_done_callback(self._accepted)
-        return True
-
-    def _accepted(self, task: asyncio.Task[Any]) -> None:
-        self.tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.log.debug("A connection ended as it began: %s", error)
-
     async def _drain(self, pages: "Pages") -> None:
         """Take what waits at the door, stop listening, answer what is in flight."""
-        for listener in self.sockets:
-            self.loop.remove_reader(listener.fileno())
-            while self._accept(listener.sock):
-                pass
-            listener.sock.close()
+        for listener in self.listeners:
+            listener.close()
         await asyncio.sleep(0)
         heartbeat = self.loop.create_task(self._beat())
         quick = getattr(self, "is_quick", False)

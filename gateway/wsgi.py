@@ -90,7 +90,7 @@ def _environ(exchange: "Exchange") -> dict[str, Any]:
         "HTTP_HOST": (request.host or b"gateway").decode("latin-1"),
         "HTTP_X_REQUEST_ID": exchange.request_id.decode(),
         "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
+        "wsgi.url_scheme": exchange.client.scheme.decode(),
         "wsgi.input": io.BytesIO(),
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,

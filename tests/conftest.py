@@ -20,6 +20,8 @@ from tests.support.servers import Servers
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--signups", type=int, default=150, help="sign-ups in the chaos test")
+    parser.addoption("--body-bytes", type=int, default=1 << 28, help="size of the gateway's big bodies; 1 GiB is asked")
+    parser.addoption("--slow-clients", type=int, default=300, help="slow clients at the gateway; 2,000 are asked")
 
 
 def pytest_configure() -> None:

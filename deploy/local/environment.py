@@ -78,6 +78,7 @@ def environments(settings: Settings, on: Servers, sender: simulators.Credentials
         "gateway": Environment(
             {name: settings.url_of(name.removesuffix("_URL").lower())
              for name in ("AUTH_URL", "PROFILE_URL", "DATA_URL", "NOTIFY_URL")}
+            | {"OPS_BIND": settings.address_of("gateway-ops")}
             | {"LIMITS_FACTOR": "1000"},  # here every phone has the same address
             {},
         ),

@@ -150,9 +150,9 @@ def gateway_part(settings: Settings, env: dict[str, str]) -> Part:
         group="door",
         command=[sys.executable, "-m", "gateway", "serve"],
         env=env,
-        ports=[settings.port_of("gateway")],
+        ports=[settings.port_of("gateway"), settings.port_of("gateway-ops")],
         address=settings.url_of("gateway"),
-        probe=partial(probe_http, settings.url_of("gateway") + "/readyz"),
+        probe=partial(probe_http, settings.url_of("gateway-ops") + "/readyz"),
         needs=("auth", "rabbitmq"),
     )
 

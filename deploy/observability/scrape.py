@@ -22,7 +22,7 @@ Targets = Mapping[tuple[str, str], str]
 
 def local_targets(settings: local_settings.Settings) -> dict[tuple[str, str], str]:
     """Every process of the local platform that serves /metrics, by the layout of its ports."""
-    found = {("gateway", "web"): settings.address_of("gateway")}
+    found = {("gateway", "web"): settings.address_of("gateway-ops")}
     for service in SERVICES:
         found[service, "web"] = settings.address_of(service)
         found[service, "worker"] = settings.address_of(f"{service}-worker")

@@ -14,7 +14,8 @@ SERVICES = ["auth", "profile", "data", "notify"]
 COMPONENTS = ["gateway", *SERVICES]
 BASES = [f"base/{component}" for component in COMPONENTS]
 OVERLAYS = ["overlays/dev", "overlays/production"]
-TARGETS = [*BASES, *OVERLAYS]
+EXAMPLES = ["overlays/tls"]  # to be put into an overlay of one's own: see their kustomization.yaml
+TARGETS = [*BASES, *OVERLAYS, *EXAMPLES]
 
 Manifest = dict[str, Any]
 

@@ -77,10 +77,11 @@ def test_promtool_accepts_the_configuration_for_the_local_platform(tmp_path: Pat
 
 def test_every_local_process_with_metrics_is_scraped() -> None:
     processes = {
-        name if process == "web" else f"{name}-worker" for name, process in scrape.local_targets(local_settings({}))
+        {"gateway": "gateway-ops"}.get(name, name) if process == "web" else f"{name}-worker"
+        for name, process in scrape.local_targets(local_settings({}))
     }
     assert processes == {
-        name for name in OFFSETS if name.removesuffix("-worker") in ("gateway", "auth", "profile", "data", "notify")
+        name for name in OFFSETS if name.removesuffix("-worker") in ("gateway-ops", "auth", "profile", "data", "notify")
     }
 
 

@@ -88,7 +88,8 @@ def test_ports_are_where_the_processes_listen(target: str) -> None:
     (config,) = of_kind(target, "ConfigMap")
     for _, template in pod_templates(target):
         for port in (port for container in containers(template) for port in container.get("ports", [])):
-            name = {"http": "BIND", "metrics": "WORKER_BIND"}[port["name"]]
+            metrics = "OPS_BIND" if target == "base/gateway" else "WORKER_BIND"
+            name = {"http": "BIND", "metrics": metrics}[port["name"]]
             assert config["data"][name] == f"0.0.0.0:{port['containerPort']}"
 
 

@@ -1,5 +1,6 @@
 """The client's side of the wire: keep-alive, pipelining, HTTP/1.0, answers without a body, slow clients."""
 
+import contextlib
 import threading
 import time
 
@@ -7,6 +8,7 @@ import pytest
 
 from tests.gateway.process import GatewayProcess
 from tests.gateway.upstream import Received, Stream, Upstream
+from tests.gateway.wire import Wire
 
 H = "Host: gateway.example\r\n"
 
@@ -147,6 +149,32 @@ def test_a_slow_body_gets_408_and_its_service_is_let_go(gateway: GatewayProcess,
         assert (answer.status, answer.code) == (408, "request_timeout")
         assert wire.is_closed()
     assert gone.wait(5)
+
+
+def drip(wire: Wire, piece: bytes, every_s: float, done: threading.Event) -> None:
+    with contextlib.suppress(OSError):
+        while not done.wait(every_s):
+            wire.send(piece)
+
+
+def test_a_body_that_is_never_idle_but_never_comes_is_cut_off_and_one_that_is_slow_is_not(
+    gateway: GatewayProcess,
+) -> None:
+    """`/short` lets nothing stand still for 0.4 s. One sends a byte each 0.1 s, the other a hundred."""
+    done = threading.Event()
+    with gateway.wire(20) as dripping, gateway.wire(20) as slow:
+        senders = []
+        for wire, piece in ((dripping, b"1\r\nx\r\n"), (slow, b"64\r\n%b\r\n" % (b"x" * 100))):
+            wire.send(f"POST /short/drip HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n")
+            senders.append(threading.Thread(target=drip, args=(wire, piece, 0.1, done)))
+            senders[-1].start()
+        answer = dripping.read("POST")
+        assert (answer.status, answer.code, answer.headers["Connection"]) == (408, "request_timeout", "close")
+        done.set()
+        for sender in senders:
+            sender.join()
+        slow.send(b"0\r\n\r\n")
+        assert slow.read("POST").json["body_bytes"] > 1_000
 
 
 def test_a_refused_request_with_a_small_body_keeps_the_connection(gateway: GatewayProcess) -> None:

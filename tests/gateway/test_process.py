@@ -1,15 +1,13 @@
 """gunicorn's process model: graceful stop, reload without a lost request, several workers, wrong settings."""
 
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.gateway.process import REPOSITORY, ROUTES, GatewayProcess
+from tests.gateway.process import ROUTES, GatewayProcess
 from tests.gateway.upstream import Received, Stream, Upstream
 from tests.gateway.wire import Wire
 from tests.support.issuer import Issuer
@@ -153,9 +151,6 @@ def test_numbers_of_all_workers_add_up_and_outlive_a_worker(two_workers: Gateway
 def test_a_wrong_setting_ends_the_process_with_one_line(
     issuer: Issuer, upstream: Upstream, folder: Path, environment: dict[str, str], said: str
 ) -> None:
-    made = GatewayProcess(issuer, upstream.url, folder, **environment).environment
-    kept = {name: value for name, value in made.items() if value}
-    command = [sys.executable, "-m", "gateway", "serve"]
-    done = subprocess.run(command, cwd=REPOSITORY, env=kept, capture_output=True, text=True, timeout=20, check=False)
+    done = GatewayProcess(issuer, upstream.url, folder, **environment).run_until_it_ends()
     assert done.returncode != 0
     assert said in done.stderr and "Traceback" not in done.stderr

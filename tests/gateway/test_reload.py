@@ -49,14 +49,9 @@ def mounted(tmp_path_factory: pytest.TempPathFactory) -> Mounted:
 @pytest.fixture
 def gateway(issuer: Issuer, upstream: Upstream, folder: Path, mounted: Mounted) -> Iterator[GatewayProcess]:
     process = GatewayProcess(issuer, upstream.url, folder, ROUTES_FILE=str(mounted.file), WEB_WORKERS="2").start()
-    eventually(lambda: len(have_begun(process)) == 2, what="both workers have begun")
+    eventually(lambda: len(process.begun()) == 2, what="both workers have begun")
     yield process
     assert process.stop() == 0
-
-
-def have_begun(gateway: GatewayProcess) -> list[int]:
-    """The workers that have read their table: the thread of their access log runs."""
-    return [worker.pid for worker in gateway.workers() if worker.num_threads() > 1]
 
 
 def is_connected(gateway: GatewayProcess, port: int) -> bool:
@@ -100,7 +95,7 @@ def test_a_wrong_table_is_told_once_and_the_one_in_use_stays_for_new_workers_too
     assert len(errors) == 2 and "upstream: 'nowhere' is not one of: auth, data, nobody" in errors[0]
     before = {worker.pid for worker in gateway.workers()}
     gateway.workers()[0].kill()
-    eventually(lambda: len({*have_begun(gateway)} - before) == 1, what="a new worker")
+    eventually(lambda: len({*gateway.begun()} - before) == 1, what="a new worker")
     eventually(lambda: [gateway.ask("GET", "/new/x").status for _ in range(20)] == [200] * 20)
 
 

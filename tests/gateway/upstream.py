@@ -4,7 +4,7 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 
@@ -31,7 +31,7 @@ class Received:
         self.body = b"".join(self.pieces())
         return self.body
 
-    def pieces(self) -> "list[bytes] | object":
+    def pieces(self) -> Iterator[bytes]:
         """The body in pieces as they come."""
         if (self.value("transfer-encoding") or "").lower() == "chunked":
             return self.stream.chunks()
@@ -57,7 +57,7 @@ class Stream:
         fields = [(name, value.strip()) for name, _, value in (line.partition(":") for line in rest)]
         return Received(method, target, fields, raw, self)
 
-    def exactly(self, length: int):
+    def exactly(self, length: int) -> Iterator[bytes]:
         while length:
             piece = self.file.read1(min(length, 1 << 18))
             if not piece:
@@ -65,7 +65,7 @@ class Stream:
             length -= len(piece)
             yield piece
 
-    def chunks(self):
+    def chunks(self) -> Iterator[bytes]:
         while size := int(self.file.readline().split(b";")[0], 16):
             yield self.file.read(size)
             self.file.readline()

@@ -3,9 +3,12 @@
 import io
 import json
 import socket
+import ssl
 from dataclasses import dataclass
 from http.client import HTTPMessage, HTTPResponse
 from typing import Any
+
+from tests.support.certificates import NAME
 
 
 @dataclass
@@ -63,9 +66,11 @@ class _Kept(io.BufferedIOBase):
 class Wire:
     """One connection to the gateway."""
 
-    def __init__(self, port: int, timeout_s: float = 10) -> None:
+    def __init__(self, port: int, timeout_s: float = 10, tls: ssl.SSLContext | None = None, name: str = NAME) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=name)
         self.file = self.socket.makefile("rb")
 
     def __enter__(self) -> "Wire":

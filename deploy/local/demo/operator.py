@@ -14,7 +14,7 @@ from deploy.local.settings import ROOT, Settings
 HANDLED = {"outcome": "handled"}
 # What the journey must have moved: component, metric, labels.
 COUNTERS: list[tuple[str, str, str, dict[str, str]]] = [
-    ("gateway requests", "gateway", "http_requests_total", {}),
+    ("gateway requests", "gateway-ops", "http_requests_total", {}),
     ("auth requests", "auth", "http_requests_total", {}),
     ("auth outbox events", "auth-worker", "outbox_relayed_total", {}),
     ("profile requests", "profile", "http_requests_total", {}),
