@@ -83,7 +83,13 @@ def environments(settings: Settings, on: Servers, sender: simulators.Credentials
             {},
         ),
         "auth": Environment(
-            {"PUBLIC_URL": public_url, "SITE_URL": public_url},
+            {
+                "PUBLIC_URL": public_url,
+                "SITE_URL": public_url,
+                # Browsers take no address for a passkey's domain, and this name without TLS.
+                "WEBAUTHN_RP_ID": "localhost",
+                "WEBAUTHN_ORIGINS": public_url.replace("127.0.0.1", "localhost"),
+            },
             {"SECRET_KEYS": kept.get("auth/secret-key", lambda: base64.b64encode(secrets.token_bytes(32)).decode())},
         ),
         "profile": Environment({}, {}),

@@ -9,6 +9,7 @@ from uuid import UUID
 from flask import request
 
 from services.auth import mails, rows
+from services.auth.assurance import Caller
 from services.auth.devices import device_of
 from shared import outbox
 from shared.contracts import UserSecurityChanged
@@ -42,3 +43,9 @@ def alert(
     if user.email:
         where = {"factor_type": factor_type, "device": device.name, "ip": device.ip or ""}
         mails.send(conn, user, change, {**where, **params}, MAIL_LIFETIME_S)
+
+
+def tell_of_factor(conn: Connection, person: Caller, change: str, factor: rows.Factor, **params: str) -> None:
+    """Alert the caller of a change to this factor of theirs."""
+    session_id = person.session.id
+    alert(conn, person.user, change, session_id=session_id, factor_id=factor.id, factor_type=factor.kind, **params)

@@ -9,6 +9,7 @@ from services.auth import (
     confirmation,
     discovery,
     factors,
+    passkeys,
     passwordless,
     recovery_codes,
     routes,
@@ -38,6 +39,7 @@ def create_app(settings: AuthSettings | None = None) -> Flask:
             sessions.bp,
             recovery_codes.bp,
             factors.bp,
+            passkeys.bp,
             discovery.bp,
         ],
         ready={

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from services.auth import rows, store
 from services.auth.endings import end_weaker_sessions
-from services.auth.sessions import require_user
 from shared.errors import Forbidden, Problem, Unauthorized
 from shared.postgres import Connection
 from shared.routing import caller
@@ -34,13 +33,13 @@ def require_caller(conn: Connection, *, locked: bool = False) -> Caller:
 
     Raise Unauthorized(session_not_found), or Forbidden for guests: they have nothing to log in with.
     """
+    session_id = caller().session_id
     if locked:
         store.lock_user(conn, caller().user_id)
-    user = require_user(conn)
-    session_id = caller().session_id
-    session = store.get_session(conn, session_id) if session_id else None
-    if session is None:
+    found = store.get_session_and_user(conn, session_id) if session_id else None
+    if found is None or found[0].id != caller().user_id:
         raise Unauthorized("The session of this token has ended.", code="session_not_found")
+    user, session = found
     if user.is_anonymous:
         raise Forbidden("Anonymous user not allowed to perform these actions", code="no_authorization")
     return Caller(user, session)

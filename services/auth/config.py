@@ -3,11 +3,13 @@
 import base64
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, HttpUrl, SecretStr, TypeAdapter, field_validator
+from pydantic import Field, HttpUrl, SecretStr, TypeAdapter, field_validator, model_validator
 
 from services.auth.places import FORBIDDEN_SCHEMES, Places
+from services.auth.relying_party import RelyingParty
 from shared.settings import PostgresUrl, Settings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -41,6 +43,11 @@ class AuthSettings(Settings):
         10, ge=0, le=120, description="how long an exchanged refresh token yields its successor again"
     )
     session_idle_s: int = Field(7_776_000, ge=3_600, description="a session nobody refreshes for so long has ended")
+    webauthn_rp_id: str = Field("", description="domain that passkeys are bound to, for good; empty: PUBLIC_URL's host")
+    webauthn_rp_name: str = Field("Gatehouse", min_length=1, description="what a device shows of it with a passkey")
+    webauthn_origins: str = Field(
+        "", description="pages and apps that may ask for passkeys, separated by commas; empty: PUBLIC_URL's origin"
+    )
     cleanup_interval_s: int = Field(60, ge=1, description="how often the worker deletes what has expired")
 
     @field_validator("secret_keys")
@@ -62,6 +69,20 @@ class AuthSettings(Settings):
             if urlsplit(url.strip()).scheme.lower() in FORBIDDEN_SCHEMES:
                 raise ValueError(f"{url.strip()} is not a place to lead people to")
         return value
+
+    @model_validator(mode="after")
+    def _asks_for_passkeys_of_its_own(self) -> Self:
+        try:
+            self.relying_party  # noqa: B018 — made now, so that a mistake is told now
+        except ValueError as error:
+            raise ValueError(f"WEBAUTHN_ORIGINS: {error}") from error
+        return self
+
+    @cached_property
+    def relying_party(self) -> RelyingParty:
+        """Who asks for passkeys, and where."""
+        named = [origin.strip() for origin in self.webauthn_origins.split(",") if origin.strip()]
+        return RelyingParty.of(self.webauthn_rp_id, self.webauthn_rp_name, named, self.public_url)
 
     @cached_property
     def places(self) -> Places:

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr
 from services.auth.models import ClientBody
 from shared.routing import Answer, Path
 
+FACTOR_LIFETIME_S = 900  # of one that nobody has verified: time to find, or install, an authenticator app
 Name = Annotated[str, Field(max_length=120)]
 
 
@@ -23,11 +24,19 @@ class Enrolment(ClientBody):
     issuer: str | None = Field(None, max_length=120, description="of totp: what the authenticator app shows")
 
 
+class KeyResponse(ClientBody):
+    """What `navigator.credentials` gave, in the JSON form of WebAuthn level 3."""
+
+    type: Literal["create", "request"]
+    credential_response: dict[str, Any]
+
+
 class Answered(ClientBody):
     """The answer to a challenge."""
 
     challenge_id: UUID
     code: SecretStr | None = Field(None, min_length=1, max_length=32)
+    webauthn: KeyResponse | None = None
 
 
 class RecoveryEnrolment(ClientBody):

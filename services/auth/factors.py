@@ -1,33 +1,23 @@
 """Second factors: enrolled, asked for, answered, removed."""
 
-import hashlib
-import ipaddress
 from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
 from uuid import UUID
 
-from flask import request
-
-from services.auth import factor_models, models, rows, store, totp
-from services.auth.alerts import alert
+from services.auth import authenticator_apps, factor_models, models, rows, security_keys, store
+from services.auth.alerts import tell_of_factor
 from services.auth.assurance import Caller, require_aal2, require_caller, require_step_up, step_up
-from services.auth.devices import device_of
 from services.auth.metrics import FACTOR_CHECKS
 from services.auth.parts import here
-from services.auth.sealing import context_of
 from services.auth.sessions import session_answer
-from shared.errors import BadRequest, NotFound, Problem, TooManyRequests, UnprocessableContent
-from shared.ids import new_id
+from shared.errors import BadRequest, NotFound, Problem, UnprocessableContent
 from shared.postgres import Connection
 from shared.routing import Blueprint, user
 
 bp = Blueprint("factors", __name__, url_prefix="/auth/v1")
 
 MAX_FACTORS = 10
-FACTOR_LIFETIME_S = 900  # time to find, or install, an authenticator app
 CHALLENGE_LIFETIME_S = 300
-ALERTED_AT = 5  # wrong codes in a day: who knows the password and guesses is not the owner
-METHODS = {"totp": "totp"}
+METHODS = {"totp": "totp", "webauthn": "mfa/webauthn"}
 
 
 @bp.post("/factors")
@@ -52,7 +42,9 @@ def challenge_factor(path: factor_models.FactorPath) -> factor_models.Challenge:
         person = require_caller(conn)
         factor = _askable_factor(conn, person, path.factor_id)
         challenge = store.put_challenge(conn, factor.id, person.session.id, lifetime_s=CHALLENGE_LIFETIME_S)
-    return factor_models.Challenge(id=challenge.id, type=factor.kind, expires_at=int(challenge.expires_at.timestamp()))
+        webauthn = security_keys.question(conn, person, factor, challenge) if factor.kind == "webauthn" else None
+    expires_at = int(challenge.expires_at.timestamp())
+    return factor_models.Challenge(id=challenge.id, type=factor.kind, expires_at=expires_at, webauthn=webauthn)
 
 
 @bp.post("/factors/<factor_id>/verify")
@@ -65,13 +57,13 @@ def verify_factor(path: factor_models.FactorPath, body: factor_models.Answered) 
         if not factor.is_verified:
             require_step_up(person, "verify a new factor")
         challenge = _asked(conn, person, factor, body.challenge_id)
-        refusal = CHECK[factor.kind](conn, person, factor, body)
+        refusal = CHECK[factor.kind](conn, person, factor, body, challenge)
         session = None if refusal else _accept(conn, person, factor, challenge)
         owner = store.get_user(conn, person.user.id)
     # Only now, after the commit: a wrong code must count.
     FACTOR_CHECKS.labels(factor.kind, refusal.code if refusal else "succeeded").inc()
     if refusal is not None or session is None or owner is None:
-        raise refusal or _wrong()
+        raise refusal or UnprocessableContent("Invalid code entered", code="mfa_verification_failed")
     return session_answer(owner, session)
 
 
@@ -109,30 +101,7 @@ def remove(conn: Connection, person: Caller, factor: rows.Factor) -> None:
     store.lower_sessions(conn, person.user.id, factor.id)
     store.delete_factor(conn, factor.id)
     if factor.is_verified:
-        tell(conn, person, "factor_removed", factor)
-
-
-def tell(conn: Connection, person: Caller, change: str, factor: rows.Factor, **params: str) -> None:
-    """Alert the caller of a change to this factor of theirs."""
-    session_id = person.session.id
-    alert(conn, person.user, change, session_id=session_id, factor_id=factor.id, factor_type=factor.kind, **params)
-
-
-def _enrol_totp(conn: Connection, person: Caller, body: factor_models.Enrolment) -> factor_models.Enrolled:
-    factor_id, seed = new_id(), totp.new_seed()
-    issuer = body.issuer or urlsplit(here.settings.site_url).hostname or urlsplit(here.settings.public_url).hostname
-    uri = totp.uri(seed, person.user.email or str(person.user.id), issuer or "Gatehouse")
-    factor = store.insert_factor(
-        conn,
-        factor_id,
-        person.user.id,
-        "totp",
-        body.friendly_name,
-        seed=here.sealer.seal(seed.encode(), context_of("factors", factor_id)),
-        lifetime_s=FACTOR_LIFETIME_S,
-    )
-    shown = factor_models.TotpSeed(qr_code=totp.qr_code(uri), secret=seed, uri=uri)
-    return factor_models.Enrolled(id=factor.id, type=factor.kind, friendly_name=factor.name, totp=shown)
+        tell_of_factor(conn, person, "factor_removed", factor)
 
 
 def _own_factor(conn: Connection, person: Caller, factor_id: UUID) -> rows.Factor:
@@ -162,53 +131,12 @@ def _asked(conn: Connection, person: Caller, factor: rows.Factor, challenge_id: 
 
 def _accept(conn: Connection, person: Caller, factor: rows.Factor, challenge: rows.FactorChallenge) -> rows.Session:
     store.consume_challenge(conn, challenge.id)
-    store.update_proved(conn, factor.id, place_of(factor.id))
+    store.update_proved(conn, factor.id, authenticator_apps.place_of(factor.id))
     store.delete_unverified_factors(conn, person.user.id, factor.kind)
     session = step_up(conn, person, METHODS[factor.kind], factor.id)
     if not factor.is_verified:
-        tell(conn, person, "factor_added", factor)
+        tell_of_factor(conn, person, "factor_added", factor)
     return session
-
-
-def _check_totp(conn: Connection, person: Caller, factor: rows.Factor, body: factor_models.Answered) -> Problem | None:
-    """None if the code is right and new. A wrong one is counted; the caller must commit in both cases."""
-    if body.code is None:
-        return BadRequest("Code needs to be non-empty", code="validation_failed")
-    place = place_of(factor.id)
-    if too_many := _too_many(conn, factor, place):
-        return too_many
-    seed = here.sealer.open(bytes(factor.seed_sealed or b""), context_of("factors", factor.id)).decode()
-    step = totp.step_of(seed, body.code.get_secret_value())
-    if step is not None and store.update_step_used(conn, factor.id, step):
-        store.delete_log_in_tries(conn, place)
-        return None
-    if step is None:
-        store.count_wrong_code(conn, factor.id)
-        if factor.wrong_today + 1 == ALERTED_AT:
-            tell(conn, person, "codes_guessed", factor)
-    return _wrong()
-
-
-def _too_many(conn: Connection, factor: rows.Factor, place: bytes) -> Problem | None:
-    """Guesses are bounded for each place; and in a day for all places together where no right code ever came from.
-
-    So who knows the password and guesses cannot keep the owner out who is where they were before.
-    """
-    tries = store.count_factor_try(conn, place, window_s=here.settings.log_in_window_s)
-    if tries.tries > here.settings.log_in_tries:
-        return TooManyRequests("Too many tries", code="over_request_rate_limit", retry_after_s=max(1, tries.left_s))
-    is_known = any(bytes(known) == place for known in factor.places)
-    if factor.wrong_today >= here.settings.wrong_codes_per_day and not is_known:
-        detail = "Too many wrong codes for this factor today: use another factor, or a recovery code"
-        return TooManyRequests(detail, code="over_request_rate_limit", retry_after_s=3_600)
-    return None
-
-
-def place_of(factor_id: UUID) -> bytes:
-    """Where the request comes from, as one factor knows it: the address, of IPv6 the network that a household has."""
-    ip = device_of(request).ip
-    network = ip and ipaddress.ip_network((ip, 64 if ":" in ip else 32), strict=False)
-    return hashlib.sha256(f"{factor_id}\n{network}".encode()).digest()
 
 
 def _keep_another(conn: Connection, person: Caller, removed: rows.Factor) -> None:
@@ -220,13 +148,12 @@ def _keep_another(conn: Connection, person: Caller, removed: rows.Factor) -> Non
         raise UnprocessableContent(detail, code="mfa_recovery_codes_sole_factor")
 
 
-def _wrong() -> UnprocessableContent:
-    return UnprocessableContent("Invalid code entered", code="mfa_verification_failed")
-
-
 ENROL: Mapping[str, Callable[[Connection, Caller, factor_models.Enrolment], factor_models.Enrolled]] = {
-    "totp": _enrol_totp,
+    "totp": authenticator_apps.enrol,
+    "webauthn": security_keys.enrol,
 }
-CHECK: Mapping[str, Callable[[Connection, Caller, rows.Factor, factor_models.Answered], Problem | None]] = {
-    "totp": _check_totp,
+Check = Callable[[Connection, Caller, rows.Factor, factor_models.Answered, rows.FactorChallenge], Problem | None]
+CHECK: Mapping[str, Check] = {
+    "totp": authenticator_apps.check,
+    "webauthn": security_keys.check,
 }

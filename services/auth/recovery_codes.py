@@ -13,8 +13,9 @@ from flask import request
 from pydantic import ValidationError
 
 from services.auth import factor_models, models, rows, store
+from services.auth.alerts import tell_of_factor
 from services.auth.assurance import Caller, require_aal2, require_caller, step_up
-from services.auth.factors import remove, require_room, tell
+from services.auth.factors import remove, require_room
 from services.auth.metrics import FACTOR_CHECKS
 from services.auth.parts import here
 from services.auth.sealing import context_of
@@ -65,7 +66,7 @@ def make_recovery_codes() -> factor_models.RecoveryCodes:
             detail = "At least one other verified factor is required to generate recovery codes"
             raise UnprocessableContent(detail, code="mfa_recovery_codes_sole_factor")
         factor = _insert(conn, person, name)
-        tell(conn, person, "factor_added", factor)
+        tell_of_factor(conn, person, "factor_added", factor)
         return _fill(conn, factor)
 
 
@@ -77,7 +78,7 @@ def replace_recovery_codes() -> factor_models.RecoveryCodes:
         person = require_caller(conn, locked=True)
         require_aal2(person, "regenerate recovery codes")
         factor = _own_set(conn, person)
-        tell(conn, person, "recovery_codes_replaced", factor)
+        tell_of_factor(conn, person, "recovery_codes_replaced", factor)
         return _fill(conn, factor)
 
 
@@ -92,7 +93,7 @@ def verify_recovery_code(body: factor_models.RecoveryCode) -> models.Session:
         if factor and store.consume_recovery_code(conn, factor.id, [_hash(factor, body.code.get_secret_value())]):
             session = step_up(conn, person, METHOD, factor.id)
             remaining = store.count_recovery_codes(conn, factor.id).remaining
-            tell(conn, person, "recovery_code_used", factor, remaining=str(remaining))
+            tell_of_factor(conn, person, "recovery_code_used", factor, remaining=str(remaining))
     FACTOR_CHECKS.labels("recovery_code", "succeeded" if session else "mfa_verification_failed").inc()
     if session is None:
         raise UnprocessableContent("Invalid recovery code entered", code="mfa_verification_failed")

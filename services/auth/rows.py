@@ -95,3 +95,28 @@ class FactorChallenge:
     id: UUID
     expires_at: datetime
     is_over: bool
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """A key of WebAuthn as its authenticator has just made it."""
+
+    credential_id: bytes
+    public_key: bytes
+    sign_count: int
+    aaguid: UUID
+    is_backup_eligible: bool
+    is_backed_up: bool
+    transports: list[str]
+
+
+@dataclass(frozen=True)
+class Credential(NewKey):
+    """A key of WebAuthn that a user has: a passkey, or, with a `factor_id`, the key of a factor."""
+
+    id: UUID
+    user_id: UUID
+    factor_id: UUID | None
+    name: str
+    created_at: datetime
+    last_used_at: datetime | None

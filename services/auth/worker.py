@@ -35,6 +35,7 @@ def clean_up(db: Database, settings: AuthSettings) -> int:
                 store.delete_expired_factors(conn, limit=BATCH),
                 store.delete_expired_challenges(conn, limit=BATCH),
                 store.delete_expired_auth_codes(conn, limit=BATCH),
+                store.delete_used_challenges(conn, limit=BATCH),
                 store.delete_ended_sessions(conn, kept_s=ENDED_KEPT_S, limit=BATCH),
                 end_idle_sessions(conn, idle_s=settings.session_idle_s, limit=BATCH),
                 store.delete_old_log_in_tries(conn, window_s=settings.log_in_window_s, limit=BATCH),

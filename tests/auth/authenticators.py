@@ -1,4 +1,4 @@
-"""What people prove themselves with in tests: an authenticator app."""
+"""What people prove themselves with in tests: an authenticator app, a security key."""
 
 import time
 from typing import Any
@@ -7,6 +7,7 @@ import pyotp
 
 from services.auth import totp
 from tests.auth.conftest import Person, Reply
+from tests.support.authenticator import Authenticator
 
 
 class App:
@@ -42,3 +43,32 @@ class App:
     def wait(self, service: Any) -> None:
         """Let time pass until a code that was used is one of the past: the last used step moves back instead."""
         service.rows("UPDATE factors SET last_step = last_step - 3 WHERE id = %(id)s", id=self.factor_id)
+
+
+class SecurityKey:
+    """A key of WebAuthn for one factor of a person."""
+
+    def __init__(self, person: Person, name: str = "key", **device: Any) -> None:
+        self.person = person
+        self.device = Authenticator("https://app.example.com", **device)
+        enrolled = person.post("/factors", {"factor_type": "webauthn", "friendly_name": name})
+        assert enrolled.status == 200, enrolled.text
+        self.factor_id = str(enrolled["id"])
+
+    def challenge(self, person: Person | None = None) -> Any:
+        reply = (person or self.person).post(f"/factors/{self.factor_id}/challenge")
+        assert reply.status == 200, reply.text
+        return reply.json
+
+    def answer(self, person: Person | None = None) -> Reply:
+        """Make the key, or show it, as a new challenge asks."""
+        asked = person or self.person
+        challenge = self.challenge(asked)
+        options = challenge["webauthn"]["credential_options"]["publicKey"]
+        kind = challenge["webauthn"]["type"]
+        made = self.device.create(options) if kind == "create" else self.device.get(options)
+        return self.send(asked, challenge["id"], kind, made)
+
+    def send(self, person: Person, challenge_id: str, kind: str, response: Any) -> Reply:
+        body = {"challenge_id": challenge_id, "webauthn": {"type": kind, "credential_response": response}}
+        return person.keep(person.post(f"/factors/{self.factor_id}/verify", body))

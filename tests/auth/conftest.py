@@ -215,6 +215,7 @@ TABLES = (
     "users",
     "signing_keys",
     "log_in_tries",
+    "used_challenges",
 )
 
 

@@ -54,3 +54,49 @@ def test_a_key_is_32_bytes_in_base64(make_settings: Callable[..., AuthSettings],
 def test_people_are_led_only_to_places(make_settings: Callable[..., AuthSettings], value: str) -> None:
     with pytest.raises(ValueError, match="not a place"):
         make_settings(redirect_urls=value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "origins"),
+    [
+        ({}, ["https://app.example.com"]),
+        ({"public_url": "https://api.example.com:8443"}, ["https://api.example.com", "https://api.example.com:8443"]),
+        ({"public_url": "http://192.168.1.5:8080"}, ["https://192.168.1.5"]),
+        ({"webauthn_rp_id": "example.com"}, ["https://example.com", "https://app.example.com"]),
+        (
+            {"webauthn_rp_id": "localhost", "webauthn_origins": "http://localhost:8080"},
+            ["https://localhost", "http://localhost:8080"],
+        ),
+        (
+            {"webauthn_origins": "android:apk-key-hash:" + "A" * 43 + " , https://a.app.example.com:444"},
+            ["https://app.example.com", "android:apk-key-hash:" + "A" * 43, "https://a.app.example.com:444"],
+        ),
+    ],
+)
+def test_passkeys_are_asked_for_by_pages_of_their_domain_and_by_apps(
+    make_settings: Callable[..., AuthSettings], changes: dict[str, str], origins: list[str]
+) -> None:
+    assert list(make_settings(**changes).relying_party.origins) == origins
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.test",
+        "https://app.example.com.evil.test",
+        "https://evilapp.example.com",
+        "https://example.com",
+        "http://app.example.com",
+        "https://app.example.com/",
+        "https://app.example.com/path",
+        "https://evil.test@app.example.com",
+        "android:apk-key-hash:AAAA",
+        "android:apk-key-hash:" + "A" * 43 + "=",
+        "app.example.com",
+        "null",
+        "*",
+    ],
+)
+def test_no_other_page_may_ask_for_passkeys(make_settings: Callable[..., AuthSettings], origin: str) -> None:
+    with pytest.raises(ValueError, match="WEBAUTHN_ORIGINS"):
+        make_settings(webauthn_origins=origin)

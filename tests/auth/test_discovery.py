@@ -63,6 +63,8 @@ PUBLIC = {
     "POST /auth/v1/resend",
     "POST /auth/v1/otp",
     "POST /auth/v1/magiclink",
+    "POST /auth/v1/passkeys/authentication/options",
+    "POST /auth/v1/passkeys/authentication/verify",
     "POST /auth/v1/recover",
     "GET /auth/v1/.well-known/jwks.json",
     "GET /auth/v1/settings",

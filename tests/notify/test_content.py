@@ -49,7 +49,7 @@ PARAMS = {
     "email": "a@old.example",
     "new_email": "a@new.example",
 }
-ALERT = {"factor_type": "totp", "device": "Pixel 9", "ip": "192.0.2.1", "remaining": "9"}
+ALERT = {"factor_type": "totp", "device": "Pixel 9", "ip": "192.0.2.1", "remaining": "9", "provider": "Bitwarden"}
 
 
 @pytest.mark.parametrize("template", TEMPLATES)

@@ -10,17 +10,8 @@ from services.auth.store.addresses import (
     update_mail_sent,
     update_new_email,
 )
-from services.auth.store.assurance import (
-    end_weaker_sessions,
-    lower_sessions,
-    raise_session,
-)
-from services.auth.store.auth_codes import (
-    AuthCode,
-    consume_auth_code,
-    delete_expired_auth_codes,
-    insert_auth_code,
-)
+from services.auth.store.assurance import end_weaker_sessions, lower_sessions, raise_session
+from services.auth.store.auth_codes import AuthCode, consume_auth_code, delete_expired_auth_codes, insert_auth_code
 from services.auth.store.factors import (
     consume_challenge,
     count_factor_try,
@@ -38,11 +29,7 @@ from services.auth.store.factors import (
     update_proved,
     update_step_used,
 )
-from services.auth.store.log_in_tries import (
-    count_log_in_try,
-    delete_log_in_tries,
-    delete_old_log_in_tries,
-)
+from services.auth.store.log_in_tries import count_log_in_try, delete_log_in_tries, delete_old_log_in_tries
 from services.auth.store.one_time_tokens import (
     Consumed,
     consume_code,
@@ -59,15 +46,8 @@ from services.auth.store.recovery_codes import (
     count_recovery_codes,
     replace_recovery_codes,
 )
-from services.auth.store.savepoints import (
-    undone,
-)
-from services.auth.store.sealed import (
-    SealedColumn,
-    SealedValue,
-    list_stale_sealed,
-    update_sealed,
-)
+from services.auth.store.savepoints import undone
+from services.auth.store.sealed import SealedColumn, SealedValue, list_stale_sealed, update_sealed
 from services.auth.store.sessions import (
     Ended,
     delete_ended_sessions,
@@ -100,6 +80,17 @@ from services.auth.store.users import (
     update_unconfirmed_user,
     update_user,
 )
+from services.auth.store.webauthn_credentials import (
+    delete_passkey,
+    delete_used_challenges,
+    get_credential_of_factor,
+    get_passkey,
+    insert_credential,
+    list_credentials,
+    update_credential_used,
+    update_passkey_name,
+    use_challenge,
+)
 
 __all__ = [
     "EMAIL_ONLY",
@@ -127,25 +118,31 @@ __all__ = [
     "delete_log_in_tries",
     "delete_old_log_in_tries",
     "delete_one_time_tokens",
+    "delete_passkey",
     "delete_retired_keys",
     "delete_unverified_factors",
+    "delete_used_challenges",
     "email_exists",
     "end_idle_sessions",
     "end_sessions",
     "end_weaker_sessions",
     "get_challenge",
+    "get_credential_of_factor",
+    "get_passkey",
     "get_session",
     "get_session_and_user",
     "get_user",
     "get_user_by_email",
     "get_user_of_session",
     "insert_auth_code",
+    "insert_credential",
     "insert_factor",
     "insert_session",
     "insert_signing_key",
     "insert_user",
     "is_contested",
     "is_used",
+    "list_credentials",
     "list_factors",
     "list_sessions",
     "list_signing_keys",
@@ -165,12 +162,14 @@ __all__ = [
     "rotate_newest",
     "undone",
     "update_contested",
+    "update_credential_used",
     "update_email_changed",
     "update_email_confirmed",
     "update_email_proven",
     "update_mail_sent",
     "update_new_email",
     "update_next_key_active",
+    "update_passkey_name",
     "update_proved",
     "update_refreshed",
     "update_sealed",
@@ -178,4 +177,5 @@ __all__ = [
     "update_step_used",
     "update_unconfirmed_user",
     "update_user",
+    "use_challenge",
 ]
