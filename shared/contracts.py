@@ -94,6 +94,30 @@ class UserSecurityChanged(Event):
     changed_at: datetime
 
 
+class UserMerged(Event):
+    """A guest became part of an account: what belonged to the guest belongs to `user_id` from now on."""
+
+    type = "user.merged"
+    source = "auth"
+    subject = "user_id"
+
+    user_id: UUID
+    merged_user_id: UUID
+    merged_at: datetime
+
+
+class UserDeletionRequested(Event):
+    """A person goes: every service deletes what it keeps of them."""
+
+    type = "user.deletion_requested"
+    source = "auth"
+    subject = "user_id"
+
+    user_id: UUID
+    reason: str
+    requested_at: datetime
+
+
 class SessionCreated(Event):
     """Somebody logged in."""
 
@@ -107,7 +131,10 @@ class SessionCreated(Event):
 
 
 class SessionRevoked(Event):
-    """A session ended early; its access tokens are refused until the last one, issued just before, has expired."""
+    """A session ended early; its access tokens are refused until the last one, issued just before, has expired.
+
+    `continued_by` is the session that goes on in its place on the same device, if there is one.
+    """
 
     type = "session.revoked"
     source = "auth"
@@ -117,6 +144,7 @@ class SessionRevoked(Event):
     user_id: UUID
     reason: Literal["logout", "reuse_detected", "password_changed", "ended_by_user", "ended_by_admin", "expired"]
     revoked_at: datetime
+    continued_by: UUID | None = None
 
 
 class ProfileUpdated(Event):
@@ -183,6 +211,8 @@ EVENTS: dict[str, type[Event]] = {
     for event in (
         UserRegistered,
         UserUpdated,
+        UserMerged,
+        UserDeletionRequested,
         UserSecurityChanged,
         SessionCreated,
         SessionRevoked,

@@ -86,6 +86,7 @@ def environments(settings: Settings, on: Servers, sender: simulators.Credentials
             {
                 "PUBLIC_URL": public_url,
                 "SITE_URL": public_url,
+                "GUESTS": "true",
                 # Browsers take no address for a passkey's domain, and this name without TLS.
                 "WEBAUTHN_RP_ID": "localhost",
                 "WEBAUTHN_ORIGINS": public_url.replace("127.0.0.1", "localhost"),

@@ -1,12 +1,15 @@
 """What clients of supabase/auth send to sign up, to log in, to confirm and to change an account."""
 
-from typing import Literal
+from typing import Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from services.auth.addresses import Email
 from services.auth.models import ClientBody, ClientQuery, Metadata, Password, RedirectQuery, Secret
 from services.auth.pkce import Challenge
+from shared.errors import FieldError, ValidationFailed
+
+T = TypeVar("T")
 
 MailType = Literal[
     "signup", "email", "invite", "magiclink", "recovery", "email_change", "email_change_current", "email_change_new"
@@ -27,9 +30,15 @@ class PkceBody(ClientBody):
 
 
 class SignUp(PkceBody):
-    email: Email
-    password: Password
+    """An address and a password; or neither, for a guest."""
+
+    email: Email | None = None
+    password: Password | None = None
     data: Metadata | None = Field(None, description="becomes user_metadata")
+
+
+class Merge(ClientBody):
+    guest_token: SecretStr = Field(min_length=1, max_length=8192, description="an access token of the guest")
 
 
 class Otp(PkceBody):
@@ -92,3 +101,12 @@ class LinkForm(LinkQuery):
 class Resend(PkceBody):
     type: Literal["signup", "email", "email_change"]
     email: Email
+
+
+def need(value: T | None, name: str) -> T:
+    """A member that this request cannot do without. Raise ValidationFailed."""
+    if value is None:
+        raise ValidationFailed(
+            f"#/{name}: Field required", errors=[FieldError(detail="Field required", pointer=f"#/{name}")]
+        )
+    return value

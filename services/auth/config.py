@@ -28,6 +28,11 @@ class AuthSettings(Settings):
     password_reauthentication: bool = Field(
         False, description="a new password needs the nonce of `reauthenticate` once the session is a day old"
     )
+    guests: bool = Field(False, description="people may come in without an address (anonymous sign-in)")
+    guests_per_place: int = Field(30, ge=1, description="guests from one place in LOG_IN_WINDOW_S, then 429")
+    guest_kept_s: int = Field(
+        2_592_000, ge=3_600, description="a guest without a living session is deleted so long after the log-in"
+    )
     autoconfirm: bool = Field(False, description="take addresses as confirmed at sign-up: only for closed systems")
     password_min_length: int = Field(8, ge=6, le=64, description="characters a new password has at least")
     password_hashers: int = Field(2, ge=1, le=64, description="argon2 computations at once in a process, 19 MiB each")

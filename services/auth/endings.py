@@ -13,10 +13,19 @@ from shared.postgres import Connection
 
 
 def end_sessions(
-    conn: Connection, user_id: UUID, reason: Any, *, only: UUID | None = None, but: UUID | None = None
+    conn: Connection,
+    user_id: UUID,
+    reason: Any,
+    *,
+    only: UUID | None = None,
+    but: UUID | None = None,
+    continued_by: UUID | None = None,
 ) -> int:
-    """End `only` this session of a user, or all `but` one; how many there were."""
-    return _tell(conn, store.end_sessions(conn, user_id, reason, only=only, but=but), reason)
+    """End `only` this session of a user, or all `but` one; how many there were.
+
+    `continued_by` is the session that goes on in their place.
+    """
+    return _tell(conn, store.end_sessions(conn, user_id, reason, only=only, but=but), reason, continued_by)
 
 
 def end_weaker_sessions(conn: Connection, user_id: UUID, *, but: UUID) -> int:
@@ -30,10 +39,16 @@ def end_idle_sessions(conn: Connection, *, idle_s: int, limit: int) -> int:
     return _tell(conn, store.end_idle_sessions(conn, idle_s=idle_s, limit=limit), "expired")
 
 
-def _tell(conn: Connection, ended: Sequence[store.Ended], reason: Any) -> int:
+def _tell(conn: Connection, ended: Sequence[store.Ended], reason: Any, continued_by: UUID | None = None) -> int:
     now = datetime.now(UTC)
     events = [
-        SessionRevoked(session_id=session.id, user_id=session.user_id, reason=reason, revoked_at=now)
+        SessionRevoked(
+            session_id=session.id,
+            user_id=session.user_id,
+            reason=reason,
+            revoked_at=now,
+            continued_by=continued_by,
+        )
         for session in ended
     ]
     if events:

@@ -1,18 +1,16 @@
 """The ways to a session at `POST /token`, one for each `grant_type`."""
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
 
 from services.auth import bodies, models, rows, store
+from services.auth.bodies import need
 from services.auth.codes import hash_of_link
 from services.auth.metrics import LOG_INS
 from services.auth.parts import here
 from services.auth.refresh import exchange
 from services.auth.sessions import open_session, session_answer
 from services.auth.throttles import bucket_of
-from shared.errors import BadRequest, FieldError, NotFound, TooManyRequests, UnprocessableContent, ValidationFailed
-
-T = TypeVar("T")
+from shared.errors import BadRequest, NotFound, TooManyRequests, UnprocessableContent
 
 # Codes and statuses are those of supabase/auth: clients act on them.
 WRONG = ("Invalid login credentials", "invalid_credentials")
@@ -20,7 +18,7 @@ WRONG = ("Invalid login credentials", "invalid_credentials")
 
 def by_password(body: bodies.Grant) -> models.Session:
     """Unknown address, wrong password: the same answer after the same work."""
-    email, password = _need(body.email, "email"), _need(body.password, "password").get_secret_value()
+    email, password = need(body.email, "email"), need(body.password, "password").get_secret_value()
     bucket = bucket_of(email)
     user = _verified(email, password, bucket)
     is_outdated = here.passwords.is_outdated(user.password_hash or "")
@@ -53,13 +51,13 @@ def _verified(email: str, password: str, bucket: bytes) -> rows.User:
 
 def by_refresh_token(body: bodies.Grant) -> models.Session:
     """Fresh tokens of the same session."""
-    return exchange(_need(body.refresh_token, "refresh_token").get_secret_value())
+    return exchange(need(body.refresh_token, "refresh_token").get_secret_value())
 
 
 def by_auth_code(body: bodies.Grant) -> models.Session:
     """The code that a link left in the browser, from the app that kept the verifier (PKCE). One try, right or wrong."""
-    code = _need(body.auth_code, "auth_code").get_secret_value()
-    verifier = _need(body.code_verifier, "code_verifier").get_secret_value()
+    code = need(body.auth_code, "auth_code").get_secret_value()
+    verifier = need(body.code_verifier, "code_verifier").get_secret_value()
     with here.db.transaction() as conn:
         used = store.consume_auth_code(conn, hash_of_link(code))
         is_met = used is not None and not used.is_expired and used.challenge.is_met_by(verifier)
@@ -72,14 +70,6 @@ def by_auth_code(body: bodies.Grant) -> models.Session:
     if used.is_expired:
         raise UnprocessableContent("invalid flow state, flow state has expired", code="flow_state_expired")
     raise BadRequest("code challenge does not match previously saved code verifier", code="bad_code_verifier")
-
-
-def _need(value: T | None, name: str) -> T:
-    if value is None:
-        raise ValidationFailed(
-            f"#/{name}: Field required", errors=[FieldError(detail="Field required", pointer=f"#/{name}")]
-        )
-    return value
 
 
 def _refused_log_in(detail: str, code: str) -> BadRequest:

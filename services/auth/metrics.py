@@ -3,7 +3,7 @@
 from prometheus_client import Counter
 
 SIGN_UPS = Counter(
-    "auth_sign_ups", "Sign-ups by result: created, or repeated for an address that was there", ["result"]
+    "auth_sign_ups", "Sign-ups by result: created, guest, or repeated for an address that was there", ["result"]
 )
 LOG_INS = Counter("auth_log_ins", "Log-ins with a password by result", ["result"])
 REFRESHES = Counter("auth_refreshes", "Refresh tokens presented, by what they meant (see rotation.py)", ["result"])

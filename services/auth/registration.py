@@ -40,7 +40,14 @@ def hash_of_sign_up(email: str, password: str) -> str:
 def register(conn: Connection, user: rows.User) -> None:
     """Tell the others of a new user."""
     locale = mails.locale_of(user)
-    outbox.add(conn, UserRegistered(user_id=user.id, email=user.email, locale=locale, created_at=user.created_at))
+    event = UserRegistered(
+        user_id=user.id,
+        email=user.email,
+        is_anonymous=user.is_anonymous,
+        locale=locale,
+        created_at=user.created_at,
+    )
+    outbox.add(conn, event)
 
 
 def confirm(conn: Connection, user: rows.User) -> None:

@@ -1,6 +1,8 @@
 """Signing up and logging in."""
 
-from services.auth import bodies, grants, kinds, mails, models, store
+from typing import Any
+
+from services.auth import bodies, grants, guests, kinds, mails, models, rows, store
 from services.auth.metrics import SIGN_UPS
 from services.auth.parts import here
 from services.auth.passwords import require_strong
@@ -17,29 +19,35 @@ bp = Blueprint("auth", __name__, url_prefix="/auth/v1")
 @bp.post("/signup")
 @public
 def sign_up(query: models.RedirectQuery, body: bodies.SignUp) -> models.SignUpAnswer:
-    """Create a user, its event and its mail, all or none. For an address that is taken the answer is the same."""
-    password = body.password.get_secret_value()
-    body.challenge  # noqa: B018
+    """Create a user, its event and its mail, all or none. For an address that is taken the answer is the same.
+
+    Without address and password a guest comes in.
+    """
+    if body.email is None and body.password is None:
+        return models.SignUpAnswer(guests.enter(body))
+    email, password = bodies.need(body.email, "email"), bodies.need(body.password, "password").get_secret_value()
+    challenge = body.challenge
     require_strong(password, here.settings.password_min_length)
-    password_hash = hash_of_sign_up(body.email, password)  # slow on purpose: before a connection is held
+    password_hash = hash_of_sign_up(email, password)  # slow on purpose: before a connection is held
     if here.settings.autoconfirm:
-        return models.SignUpAnswer(_enter(body, password_hash))
-    answer = as_signed_up(body.email, body.data or {})
+        return models.SignUpAnswer(_enter(email, password_hash, body.data or {}))
+    answer = as_signed_up(email, body.data or {})
     with here.db.transaction() as conn:
-        user = store.insert_user(conn, answer.id, body.email, password_hash, body.data or {}, is_confirmed=False)
+        user = store.insert_user(conn, answer.id, email, password_hash, body.data or {}, is_confirmed=False)
         SIGN_UPS.labels("created" if user else "repeated").inc()
-        if user is None:
-            _sign_up_again(conn, query, body, password_hash)
-        else:
+        if user is not None:
             register(conn, user)
-            mails.send_secret(conn, user, kinds.SIGNUP, redirect_to=query.redirect_to, challenge=body.challenge)
+        else:
+            user = _sign_up_again(conn, email, password_hash, body.data or {})
+        if user is not None:
+            mails.send_secret(conn, user, kinds.SIGNUP, redirect_to=query.redirect_to, challenge=challenge)
     return models.SignUpAnswer(models.User.of(answer))
 
 
-def _enter(body: bodies.SignUp, password_hash: str) -> models.Session:
+def _enter(email: str, password_hash: str, user_metadata: dict[str, Any]) -> models.Session:
     """Create a user whose address counts as confirmed, and let them in."""
     with here.db.transaction() as conn:
-        user = store.insert_user(conn, new_id(), body.email, password_hash, body.data or {}, is_confirmed=True)
+        user = store.insert_user(conn, new_id(), email, password_hash, user_metadata, is_confirmed=True)
         SIGN_UPS.labels("created" if user else "repeated").inc()
         if user is None:
             raise UnprocessableContent("User already registered", code="user_already_exists")
@@ -51,23 +59,20 @@ def _enter(body: bodies.SignUp, password_hash: str) -> models.Session:
     return session_answer(user, session)
 
 
-def _sign_up_again(conn: Connection, query: models.RedirectQuery, body: bodies.SignUp, password_hash: str) -> None:
-    """The address is taken: its owner learns of it by mail, the caller does not.
+def _sign_up_again(conn: Connection, email: str, password_hash: str, user_metadata: dict[str, Any]) -> rows.User | None:
+    """The address is taken: its owner learns of it by mail, the caller does not. Who is to be asked to confirm it.
 
     As long as nobody confirmed the address, nobody knows whose sign-up is the owner's, the first or the last. So with
     different passwords none counts: whoever has the mail chooses one. That holds even if no mail may go just now.
     """
-    store.update_contested(conn, body.email, password_hash)
-    existing = mails.lock_recipient(conn, body.email, kinds.SIGNUP)
+    store.update_contested(conn, email, password_hash)
+    existing = mails.lock_recipient(conn, email, kinds.SIGNUP)
     if existing is not None and existing.email_confirmed_at is None:
-        replaced = store.update_unconfirmed_user(conn, existing.id, password_hash, body.data or {})
-        mails.send_secret(
-            conn, replaced or existing, kinds.SIGNUP, redirect_to=query.redirect_to, challenge=body.challenge
-        )
-    else:
-        rehearse(conn, kinds.SIGNUP, password_hash, body.data)
-    if existing is not None and existing.email_confirmed_at is not None:
+        return store.update_unconfirmed_user(conn, existing.id, password_hash, user_metadata) or existing
+    rehearse(conn, kinds.SIGNUP, password_hash, user_metadata)
+    if existing is not None:
         mails.tell_of_sign_up(conn, existing)
+    return None
 
 
 @bp.post("/token")

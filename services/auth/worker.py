@@ -1,6 +1,6 @@
 """The second process: it brings events to the broker and deletes what has expired, in small batches."""
 
-from services.auth import store
+from services.auth import guests, store
 from services.auth.config import AuthSettings
 from services.auth.endings import end_idle_sessions
 from services.auth.keys import RETIRING_S
@@ -39,6 +39,8 @@ def clean_up(db: Database, settings: AuthSettings) -> int:
                 store.delete_ended_sessions(conn, kept_s=ENDED_KEPT_S, limit=BATCH),
                 end_idle_sessions(conn, idle_s=settings.session_idle_s, limit=BATCH),
                 store.delete_old_log_in_tries(conn, window_s=settings.log_in_window_s, limit=BATCH),
+                guests.forget_gone(conn, kept_s=settings.guest_kept_s, limit=BATCH),
+                store.delete_old_merges(conn, kept_s=ENDED_KEPT_S, limit=BATCH),
                 store.delete_retired_keys(conn, kept_s=int(RETIRING_S)),
             ]
         deleted += sum(batches)

@@ -8,7 +8,15 @@ from services.notify import planner, store
 from services.notify.contracts import MessageAccepted
 from shared import outbox
 from shared.bus import Consumer
-from shared.contracts import MessageRequested, ProfileUpdated, SessionRevoked, UserRegistered, UserUpdated
+from shared.contracts import (
+    MessageRequested,
+    ProfileUpdated,
+    SessionRevoked,
+    UserDeletionRequested,
+    UserMerged,
+    UserRegistered,
+    UserUpdated,
+)
 from shared.postgres import Connection
 from shared.tokens import LEEWAY_S, TOKEN_LIFETIME_S
 
@@ -19,6 +27,8 @@ def subscribe(consumer: Consumer) -> None:
     """Tie each event to its handler."""
     consumer.on(UserRegistered)(add_contact)
     consumer.on(UserUpdated)(update_contact)
+    consumer.on(UserMerged)(move_devices)
+    consumer.on(UserDeletionRequested)(forget_person)
     consumer.on(ProfileUpdated)(update_profile)
     consumer.on(SessionRevoked)(forget_devices_of_session)
     consumer.on(MessageRequested)(accept_message)
@@ -51,10 +61,26 @@ def update_profile(conn: Connection, event: ProfileUpdated) -> None:
 
 
 def forget_devices_of_session(conn: Connection, event: SessionRevoked) -> None:
-    """The session is remembered while its last access token could still register a device."""
-    store.lock_registration(conn, event.session_id)
+    """The session is remembered while its last access token could still register a device.
+
+    Where another session goes on in its place (a guest's, merged into an account), its devices do too.
+    """
+    store.lock_registration(conn, event.session_id, *filter(None, [event.continued_by]))
     store.insert_revoked_session(conn, event.session_id, remember_s=TOKEN_LIFETIME_S + LEEWAY_S + 60)
+    if event.continued_by is not None and not store.is_session_revoked(conn, event.continued_by):
+        store.update_session_of_devices(conn, event.session_id, event.continued_by)
     store.delete_devices_of_session(conn, event.session_id)
+
+
+def move_devices(conn: Connection, event: UserMerged) -> None:
+    """A guest's devices become the account's; what was known of the guest goes."""
+    store.update_owner_of_devices(conn, event.merged_user_id, event.user_id)
+    store.delete_contact(conn, event.merged_user_id)
+
+
+def forget_person(conn: Connection, event: UserDeletionRequested) -> None:
+    store.delete_devices_of_user(conn, event.user_id)
+    store.delete_contact(conn, event.user_id)
 
 
 def accept_message(conn: Connection, event: MessageRequested) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from shared.postgres import Connection, fetch_one
+from shared.postgres import Connection, execute, fetch_one
 
 Visibility = Literal["public", "private"]
 
@@ -87,3 +87,7 @@ def update_profile(conn: Connection, profile: Profile) -> Profile:
     updated = fetch_one(conn, Profile, sql, asdict(profile))
     assert updated is not None  # noqa: S101 — the caller holds its lock
     return updated
+
+
+def delete_profile(conn: Connection, user_id: UUID) -> None:
+    execute(conn, "DELETE FROM profiles WHERE user_id = %(user_id)s", {"user_id": user_id})

@@ -140,6 +140,12 @@ class Service:
     def person(self, name: str) -> Person:
         return Person(self, f"{name}@example.com")
 
+    def guest(self, name: str) -> Person:
+        """Somebody who came in without an address; the one of `person` is theirs to give."""
+        person = self.person(name)
+        assert person.keep(self.post("/signup", {"data": {}})).status == 200
+        return person
+
     def member(self, name: str) -> Person:
         """Somebody who has signed up, confirmed the address and so is logged in."""
         person = self.person(name)
@@ -210,6 +216,7 @@ def at_once(task: Callable[[int], T], times: int = 20) -> list[T]:
 TABLES = (
     "outbox",
     "one_time_tokens",
+    "merged_users",
     "auth_codes",
     "sessions",
     "users",

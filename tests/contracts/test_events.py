@@ -67,7 +67,8 @@ def test_the_first_example_of_an_event_is_still_understood(event: type[Event]) -
     read = event.model_validate(envelope.data)
     assert str(getattr(read, event.subject)) == envelope.subject
     again = Envelope.of(read, source=envelope.source)
-    assert Envelope.model_validate_json(again.model_dump_json()).data == envelope.data, "there and back unchanged"
+    back = Envelope.model_validate_json(again.model_dump_json()).data
+    assert back | envelope.data == back, "there and back unchanged, but for fields that were added since"
 
 
 @each_event

@@ -10,8 +10,17 @@ from services.auth.store.addresses import (
     update_mail_sent,
     update_new_email,
 )
-from services.auth.store.assurance import end_weaker_sessions, lower_sessions, raise_session
-from services.auth.store.auth_codes import AuthCode, consume_auth_code, delete_expired_auth_codes, insert_auth_code
+from services.auth.store.assurance import (
+    end_weaker_sessions,
+    lower_sessions,
+    raise_session,
+)
+from services.auth.store.auth_codes import (
+    AuthCode,
+    consume_auth_code,
+    delete_expired_auth_codes,
+    insert_auth_code,
+)
 from services.auth.store.factors import (
     consume_challenge,
     count_factor_try,
@@ -29,7 +38,20 @@ from services.auth.store.factors import (
     update_proved,
     update_step_used,
 )
-from services.auth.store.log_in_tries import count_log_in_try, delete_log_in_tries, delete_old_log_in_tries
+from services.auth.store.guests import (
+    Guest,
+    Merge,
+    delete_gone_guests,
+    delete_old_merges,
+    get_merge,
+    insert_guest,
+    insert_merge,
+)
+from services.auth.store.log_in_tries import (
+    count_log_in_try,
+    delete_log_in_tries,
+    delete_old_log_in_tries,
+)
 from services.auth.store.one_time_tokens import (
     Consumed,
     consume_code,
@@ -46,8 +68,15 @@ from services.auth.store.recovery_codes import (
     count_recovery_codes,
     replace_recovery_codes,
 )
-from services.auth.store.savepoints import undone
-from services.auth.store.sealed import SealedColumn, SealedValue, list_stale_sealed, update_sealed
+from services.auth.store.savepoints import (
+    undone,
+)
+from services.auth.store.sealed import (
+    SealedColumn,
+    SealedValue,
+    list_stale_sealed,
+    update_sealed,
+)
 from services.auth.store.sessions import (
     Ended,
     delete_ended_sessions,
@@ -98,6 +127,8 @@ __all__ = [
     "CodeCount",
     "Consumed",
     "Ended",
+    "Guest",
+    "Merge",
     "SealedColumn",
     "SealedValue",
     "consume_auth_code",
@@ -115,8 +146,10 @@ __all__ = [
     "delete_expired_factors",
     "delete_expired_one_time_tokens",
     "delete_factor",
+    "delete_gone_guests",
     "delete_log_in_tries",
     "delete_old_log_in_tries",
+    "delete_old_merges",
     "delete_one_time_tokens",
     "delete_passkey",
     "delete_retired_keys",
@@ -128,6 +161,7 @@ __all__ = [
     "end_weaker_sessions",
     "get_challenge",
     "get_credential_of_factor",
+    "get_merge",
     "get_passkey",
     "get_session",
     "get_session_and_user",
@@ -137,6 +171,8 @@ __all__ = [
     "insert_auth_code",
     "insert_credential",
     "insert_factor",
+    "insert_guest",
+    "insert_merge",
     "insert_session",
     "insert_signing_key",
     "insert_user",

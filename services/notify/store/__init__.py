@@ -1,6 +1,12 @@
 """The only place with SQL, by noun. Functions take the open transaction first and never commit."""
 
-from services.notify.store.contacts import insert_account, list_confirmed_addresses, put_account, put_profile
+from services.notify.store.contacts import (
+    delete_contact,
+    insert_account,
+    list_confirmed_addresses,
+    put_account,
+    put_profile,
+)
 from services.notify.store.deliveries import (
     Claimed,
     Delivery,
@@ -20,6 +26,7 @@ from services.notify.store.devices import (
     Device,
     delete_device,
     delete_devices_of_session,
+    delete_devices_of_user,
     delete_devices_with_token,
     delete_gone_device,
     delete_past_revoked_sessions,
@@ -29,6 +36,8 @@ from services.notify.store.devices import (
     list_devices,
     lock_registration,
     put_device,
+    update_owner_of_devices,
+    update_session_of_devices,
 )
 from services.notify.store.messages import (
     Message,
@@ -56,8 +65,10 @@ __all__ = [
     "Queued",
     "Waiting",
     "claim_deliveries",
+    "delete_contact",
     "delete_device",
     "delete_devices_of_session",
+    "delete_devices_of_user",
     "delete_devices_with_token",
     "delete_finished_messages",
     "delete_gone_device",
@@ -89,4 +100,6 @@ __all__ = [
     "take_strays",
     "take_unplanned",
     "update_key",
+    "update_owner_of_devices",
+    "update_session_of_devices",
 ]

@@ -71,6 +71,10 @@ def put_profile(
     )
 
 
+def delete_contact(conn: Connection, user_id: UUID) -> None:
+    execute(conn, "DELETE FROM contacts WHERE user_id = %(id)s", {"id": user_id})
+
+
 def list_confirmed_addresses(conn: Connection, user_id: UUID) -> Sequence[str]:
     """The address of a person, if it is known to be theirs."""
     sql = "SELECT email FROM contacts WHERE user_id = %(id)s AND email IS NOT NULL AND email_confirmed_at IS NOT NULL"

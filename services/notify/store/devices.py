@@ -128,6 +128,20 @@ def delete_devices_of_session(conn: Connection, session_id: UUID) -> int:
     return execute(conn, "DELETE FROM devices WHERE session_id = %(id)s", {"id": session_id})
 
 
+def delete_devices_of_user(conn: Connection, user_id: UUID) -> int:
+    return execute(conn, "DELETE FROM devices WHERE user_id = %(id)s", {"id": user_id})
+
+
+def update_session_of_devices(conn: Connection, session_id: UUID, continued_by: UUID) -> int:
+    sql = "UPDATE devices SET session_id = %(continued_by)s WHERE session_id = %(session_id)s"
+    return execute(conn, sql, {"session_id": session_id, "continued_by": continued_by})
+
+
+def update_owner_of_devices(conn: Connection, user_id: UUID, new_owner_id: UUID) -> int:
+    sql = "UPDATE devices SET user_id = %(new_owner_id)s WHERE user_id = %(user_id)s"
+    return execute(conn, sql, {"user_id": user_id, "new_owner_id": new_owner_id})
+
+
 def delete_gone_device(conn: Connection, device_id: UUID, token: str, gone_at: datetime) -> Device | None:
     """Delete what a provider calls gone, unless the app has registered again since, or with another token."""
     sql = f"""
