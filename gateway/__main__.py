@@ -54,7 +54,7 @@ def check_routes(path: Path) -> int:
     except routes.Mistakes as mistakes:
         print(f"{path}: {len(mistakes.lines)} mistake(s)\n  " + "\n  ".join(mistakes.lines), file=sys.stderr)
         return 1
-    rows = [("METHODS", "ROUTE", "UPSTREAM", "ACCESS", "CONNECT/FIRST/IDLE S", "MAX BODY", "LIMITS")]
+    rows = [("METHODS", "ROUTE", "UPSTREAM", "ACCESS", "CONNECT/FIRST/IDLE S", "MAX BODY", "COMPRESSED FROM", "LIMITS")]
     for route in routes_file.table().routes:
         scopes = [" all:" + ",".join(sorted(route.scopes_all))] if route.scopes_all else []
         scopes += [" any:" + ",".join(sorted(route.scopes_any))] if route.scopes_any else []
@@ -63,8 +63,8 @@ def check_routes(path: Path) -> int:
         times = f"{route.connect_s:g}/{route.first_byte_s:g}/{route.idle_s:g}"
         methods = ",".join(sorted(method.decode() for method in route.methods))
         limits = ",".join(limit.name for limit in (*route.limits, *route.user_limits)) or "-"
-        size = str(route.max_body_bytes)
-        rows.append((methods, route.template, target, route.access + "".join(scopes), times, size, limits))
+        size, packed = str(route.max_body_bytes), "-" if route.compression is None else str(route.compression.min_bytes)
+        rows.append((methods, route.template, target, route.access + "".join(scopes), times, size, packed, limits))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

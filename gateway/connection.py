@@ -78,7 +78,7 @@ class UpstreamConnection(asyncio.Protocol):
             end = data.find(b"\r\n\r\n") + 4
             head = data[:end]
             known = self.pool.known_answers.get(head)
-            if known is not None and len(data) == end + known.length and self._is_ordinary(exchange):
+            if known is not None and len(data) == end + known.length and self._is_ordinary(exchange, known.length):
                 self.exchange = None
                 exchange.answer_known(known, data[end:])
                 self.pool.give_back(self)
@@ -110,17 +110,19 @@ class UpstreamConnection(asyncio.Protocol):
             if self.head_bytes > MOST_HEAD_BYTES:
                 self._fail(ValueError("the response head is too large"))
 
-    def _is_ordinary(self, exchange: "Exchange") -> bool:
+    def _is_ordinary(self, exchange: "Exchange", length: int) -> bool:
         """True if what the client gets depends on nothing but the answer's bytes, and the connection stays."""
-        request = exchange.request
+        request, route = exchange.request, exchange.route
         is_whole = request.is_complete and request.method != b"HEAD"
-        return is_whole and not exchange.route.is_marked and not self.transport.is_closing()
+        is_left_alone = length < route.compressed_from and not route.is_marked
+        return is_whole and is_left_alone and not self.transport.is_closing()
 
     def _learn(self, exchange: "Exchange", head: bytes) -> None:
         """Remember a head that came with all of its body."""
-        if self.length is not None and exchange.status not in (204, 304) and self._is_ordinary(exchange):
+        length = self.length
+        if length is not None and exchange.status not in (204, 304) and self._is_ordinary(exchange, length):
             fields = answers.status_line(exchange.status) + b"".join(self.fields)
-            self.pool.known_answers.learn(head, KnownAnswer(exchange.status, fields, self.length))
+            self.pool.known_answers.learn(head, KnownAnswer(exchange.status, fields, length))
 
     def _fail(self, error: Exception) -> None:
         exchange, self.exchange = self.exchange, None

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 
+from gateway.compression import CompressEntry, Compression
 from gateway.cors import ANY, Cors
 from gateway.grants import OWN
 from gateway.issuers import IssuerEntry
@@ -52,6 +53,7 @@ FieldValue = Annotated[str, Field(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e]
 Name = Annotated[str, Field(pattern="^[a-z][a-z0-9-]{0,39}$")]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Bytes = Annotated[int, Field(ge=0, le=2**40)]
+Compress = StrictBool | CompressEntry
 
 
 class _Strict(BaseModel):
@@ -93,11 +95,15 @@ class CorsEntry(_Strict):
 
 
 class UpstreamEntry(_Strict):
-    """Where a service is; `health` and `openapi` are its paths for `/status` and `/openapi.json`."""
+    """Where a service is; `health` and `openapi` are its paths for `/status` and `/openapi.json`.
+
+    `compress` holds for its routes that do not say themselves: some services' answers are full of secrets.
+    """
 
     url: Address
     health: PathTemplate | None = None
     openapi: PathTemplate | None = None
+    compress: Compress | None = None
 
 
 class DefaultsEntry(_Strict):
@@ -106,6 +112,7 @@ class DefaultsEntry(_Strict):
     limits: list[str] = []
     cors: CorsEntry | None = None
     issuers: list[str] = [OWN]
+    compress: Compress = True
 
     def cors_or(self, origins: Iterable[str]) -> Cors:
         """What holds for routes that say nothing; if the table does not either, the origins of the settings."""
@@ -129,6 +136,7 @@ class RouteEntry(_Strict):
     limits: list[str] | None = None
     cors: CorsEntry | None = None
     cache_control: FieldValue | None = None
+    compress: Compress | None = None
     upgrade: list[Literal["websocket"]] = []
     deprecation: DeprecationEntry | None = None
 
@@ -205,7 +213,17 @@ class RoutesFile(_Strict):
             needs_aal2=entry.aal == "aal2",
             cors=entry.cors.cors() if entry.cors else None,
             cache_control=f"cache-control: {entry.cache_control}\r\n".encode() if entry.cache_control else b"",
+            compression=self._compression(entry),
             limits=tuple(limit for limit in limits if limit not in waiting),
             user_limits=tuple(waiting),
             **times,
         )
+
+    def _compression(self, entry: RouteEntry) -> Compression | None:
+        """Where browsers send cookies, nothing is compressed unless the route itself says so."""
+        upstream, cors = self.upstreams.get(entry.upstream), entry.cors or self.defaults.cors
+        service = False if cors and cors.credentials else upstream.compress if upstream else None
+        wanted = next((one for one in (entry.compress, service) if one is not None), self.defaults.compress)
+        if not wanted or "no-transform" in (entry.cache_control or ""):
+            return None
+        return Compression() if wanted is True else wanted.compression()

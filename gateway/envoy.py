@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from gateway.config import GatewaySettings
 from gateway.entries import CorsEntry, RoutesFile
+from gateway.envoy_answers import compressors, ways
 from gateway.envoy_limits import AFTER, BEFORE, Json, buckets
 from gateway.envoy_replies import local_replies
 from gateway.envoy_routes import TYPE, Place, answer, cluster_name, header, routes
@@ -95,6 +96,7 @@ def _filters(settings: GatewaySettings, routes_file: RoutesFile) -> list[Json]:
     before, after = buckets(table, settings, BEFORE), buckets(table, settings, AFTER)
     return [
         _typed("http.cors", {"@type": f"{TYPE}.cors.v3.Cors"}),
+        *compressors(table),
         *([_typed("http.local_ratelimit", before)] if before else []),
         _typed("http.jwt_authn", _jwt_authn(settings)),
         _typed("http.rbac", {"@type": f"{TYPE}.rbac.v3.RBAC", "rules": {"action": "ALLOW", "policies": {}}}),
@@ -179,9 +181,11 @@ def _apps(routes_file: RoutesFile) -> list[Json]:
 
 def _places(settings: GatewaySettings, routes_file: RoutesFile) -> list[Place]:
     default = routes_file.defaults.cors or CorsEntry(origins=sorted(settings.allowed_origins))
+    table = routes_file.table().routes
+    compressed = tuple(ways(table))
     return [
-        Place(route, urlsplit(routes_file.upstreams[entry.upstream].url).netloc, entry.cors or default)
-        for route, entry in zip(routes_file.table().routes, routes_file.routes, strict=True)
+        Place(route, urlsplit(routes_file.upstreams[entry.upstream].url).netloc, entry.cors or default, compressed)
+        for route, entry in zip(table, routes_file.routes, strict=True)
     ]
 
 

@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gateway.compression import Compression
 from gateway.cors import ALLOWED_HEADERS, ANY, EXPOSED_HEADERS
 from gateway.entries import CorsEntry
+from gateway.envoy_answers import switched_off
 from gateway.envoy_limits import JWT_FILTER, Json, counted
 from gateway.table import OPTIONAL, PUBLIC, Route
 from shared.tokens import AAL2
@@ -17,11 +19,12 @@ LONGEST = 2**63 - 1
 
 @dataclass(frozen=True)
 class Place:
-    """One route as Envoy needs it: the upstream's own `Host`, and which browsers may call."""
+    """One route as Envoy needs it: the upstream's own `Host`, which browsers may call, and how the table compresses."""
 
     route: Route
     authority: str
     cors: CorsEntry
+    ways: tuple[Compression, ...] = ()
 
 
 def routes(table: Iterable[Place]) -> list[Json]:
@@ -108,7 +111,7 @@ def _route(place: Place, cors: Json) -> list[Json]:
     passed: Json = {
         "match": {**_match(route), "headers": [by_method]},
         "route": action,
-        "typed_per_filter_config": {**_filters(route), **cors},
+        "typed_per_filter_config": {**_filters(route), **switched_off(route, place.ways), **cors},
     }
     if fields := _added(route):
         passed["response_headers_to_add"] = fields

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from uuid_utils import uuid7
 
-from gateway import addresses, answers, tunnel
+from gateway import addresses, answers, encoder, tunnel
 from gateway.admission import NO_ROUTE, authenticate, find_route, preflight, too_large
 from gateway.call import Call
 from gateway.forwarding import is_request_id
@@ -18,6 +18,7 @@ from shared.errors import Problem, Unavailable
 if TYPE_CHECKING:
     from gateway.client import ClientConnection
     from gateway.connection import UpstreamConnection
+    from gateway.encoder import Encoder
     from gateway.grants import Grant
     from gateway.heads import KnownAnswer
 
@@ -38,6 +39,7 @@ class Exchange:
     status = 0
     bytes_out = 0
     answered_at = 0.0
+    encoder: "Encoder | None" = None  # of an answer that is compressed
     limit_left: float = inf
     limit_fields = b""
     limited_by = ""
@@ -124,10 +126,21 @@ class Exchange:
         self.has_head = True
         if self.request.wants_websocket:  # and does not get it: what follows may be anything
             self.closes = True
-        self.inbox = answers.passed_down(self, fields, length, has_no_body)
+        compression = self.route.compression
+        if compression is not None and (length is None or length >= compression.min_bytes or status == 304):
+            fields, length = encoder.apply(compression, self, fields, length, has_no_body)
+        if self.encoder is None:
+            self.inbox = answers.passed_down(self, fields, length, has_no_body)
 
     def response_body(self, chunk: bytes) -> None:
         """Pass on a piece of the response's body."""
+        if self.encoder is None:
+            self.add_body(chunk)
+        else:
+            self.encoder.pieces.append(chunk)
+
+    def add_body(self, chunk: bytes) -> None:
+        """Put a piece of the body as the client gets it to what is written next."""
         size = len(chunk)
         self.bytes_out += size
         if self.is_chunked_out:
@@ -137,6 +150,8 @@ class Exchange:
 
     def flush_response(self) -> None:
         """Write what there is for the client in one piece; the upstream has shown a sign of life."""
+        if self.encoder is not None:
+            self.encoder.flush(self)
         if self.inbox:
             data = self.inbox[0] if len(self.inbox) == 1 else b"".join(self.inbox)
             self.inbox = []
@@ -165,6 +180,8 @@ class Exchange:
             return
         if self.call is not None:
             self.call.connection = None
+        if self.encoder is not None:
+            self.encoder.finish(self)
         if self.is_chunked_out:
             self.inbox.append(b"0\r\n\r\n")
         if self.client.transport.is_closing():

@@ -60,6 +60,9 @@ CERTIFICATE_EXPIRES = Gauge(
     multiprocess_mode="livemin",
 )
 LIMIT_BUCKETS = Gauge("gateway_limit_buckets", "Buckets of a limit in memory", ["limit"], multiprocess_mode="livesum")
+COMPRESSED_BYTES = Counter(
+    "gateway_compressed_bytes", "Bytes of bodies before they were compressed (in) and after (out)", ["coding", "side"]
+)
 DROPPED_LINES = Counter("gateway_access_log_dropped_lines", "Access log lines lost to a slow reader")
 
 
@@ -89,6 +92,12 @@ class Meters:
         self._meters: dict[tuple[Route, bytes, int], Meter] = {}
         self.bytes_in = 0
         self.bytes_out = 0
+        self._compressed: dict[bytes, tuple[int, int]] = {}
+
+    def compressed(self, coding: bytes, before: int, after: int) -> None:
+        """Count a piece of a body that has been compressed."""
+        known = self._compressed.get(coding, (0, 0))
+        self._compressed[coding] = known[0] + before, known[1] + after
 
     def record(self, exchange: "Exchange", seconds: float, upstream_seconds: float) -> None:
         """Count one exchange that is over."""
@@ -118,6 +127,10 @@ class Meters:
         BYTES.labels("in").inc(self.bytes_in)
         BYTES.labels("out").inc(self.bytes_out)
         self.bytes_in = self.bytes_out = 0
+        compressed, self._compressed = self._compressed, {}
+        for coding, sizes in compressed.items():
+            for side, size in zip(("in", "out"), sizes, strict=True):
+                COMPRESSED_BYTES.labels(coding.decode(), side).inc(size)
 
 
 def _add(child: Histogram, counts: list[int], total: float) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Optional
 
 from gateway import headers
+from gateway.codings import tags_upstream
 from gateway.problems import ExpectationFailed, HeadersTooLarge, NotSupported, TargetTooLong, malformed, no_upgrade
 from shared.errors import Problem
 
@@ -41,6 +42,10 @@ class Request:
     forwarded_for: bytes | None = None
     forwarded_proto: bytes | None = None
     forwarded_host: bytes | None = None
+    accept_encoding: bytes | None = None
+    if_none_match: bytes | None = None  # as the client sent it
+    range: bytes | None = None
+    has_cookie = False
     body_bytes = 0
     is_complete = False
     problem: Problem | None = None
@@ -152,6 +157,34 @@ def _expect(request: Request, name: bytes, value: bytes) -> None:
         request.refuse(ExpectationFailed("The only expectation accepted is 100-continue."))
 
 
+def _passes(handler: Handler) -> Handler:
+    """What is read of the field does not keep it from going on."""
+
+    def read_and_pass(request: Request, name: bytes, value: bytes) -> None:
+        handler(request, name, value)
+        request.fields.append(b"%b: %b\r\n" % (name, value))
+
+    return read_and_pass
+
+
+def _accept_encoding(request: Request, name: bytes, value: bytes) -> None:
+    request.accept_encoding = value if request.accept_encoding is None else request.accept_encoding + b"," + value
+
+
+def _cookie(request: Request, name: bytes, value: bytes) -> None:
+    request.has_cookie = True
+
+
+def _if_none_match(request: Request, name: bytes, value: bytes) -> None:
+    request.if_none_match = value if request.if_none_match is None else request.if_none_match + b"," + value
+    _condition(request, name, value)
+
+
+def _condition(request: Request, name: bytes, value: bytes) -> None:
+    """The tags of compressed answers are the gateway's; `If-Range` keeps them, and so never finds a part of another."""
+    request.fields.append(b"%b: %b\r\n" % (name, tags_upstream(value)))
+
+
 def _forwarded_for(request: Request, name: bytes, value: bytes) -> None:
     request.forwarded_for = value if request.forwarded_for is None else request.forwarded_for + b"," + value
 
@@ -176,6 +209,11 @@ _READ: dict[bytes, Handler] = {
     b"traceparent": _note("traceparent"),
     b"origin": _note("origin"),
     b"access-control-request-method": _note("preflight_method"),
+    b"accept-encoding": _passes(_accept_encoding),
+    b"cookie": _passes(_cookie),
+    b"if-match": _condition,
+    b"if-none-match": _if_none_match,
+    b"range": _passes(_note("range")),
     b"x-forwarded-for": _forwarded_for,
     b"x-forwarded-proto": _note("forwarded_proto"),
     b"x-forwarded-host": _note("forwarded_host"),

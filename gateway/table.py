@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import inf
 from typing import TYPE_CHECKING
 
 from gateway.grants import OWN
@@ -10,6 +11,7 @@ from gateway.limits import Limit
 from gateway.paths import normalise
 
 if TYPE_CHECKING:
+    from gateway.compression import Compression
     from gateway.conditions import Conditions
     from gateway.cors import Cors
     from gateway.upstreams import Upstream
@@ -42,9 +44,11 @@ class Route:
     cors: "Cors | None" = None  # without, the table's
     conditions: "Conditions | None" = None
     adds: bytes = b""  # fields of every answer
+    compression: "Compression | None" = None
     cache_control: bytes = b""  # the field in answers that are no errors, whatever the upstream says
     limits: tuple[Limit, ...] = ()  # counted before the token is looked at
     user_limits: tuple[Limit, ...] = ()  # counted when the user is known
+    compressed_from: float = inf  # bytes
     log_fields: bytes = b""
     is_guarded: bool = False
     is_marked: bool = False
@@ -53,6 +57,8 @@ class Route:
         self.log_fields = f'"route":"{self.template}","upstream":"{self.upstream or ""}"'.encode()
         self.is_guarded = bool(self.scopes_all or self.scopes_any or self.needs_aal2 or OWN not in self.issuers)
         self.is_marked = bool(self.adds or self.cache_control)
+        if self.compression is not None:
+            self.compressed_from = self.compression.min_bytes
 
     def admits(self, scopes: frozenset[str]) -> bool:
         """True if a token with these scopes may pass."""

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from gateway.codings import choose
+from gateway.compression import Compression, pack_small
+from gateway.encoder import VARY
 from shared.errors import Problem, Unavailable
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 PAGE_S = 15.0
 MOST_WAITING = 128
+OWN = Compression()
 Answer = tuple[int, list[bytes], bytes]
 
 
@@ -27,6 +31,7 @@ class Pages:
         self._app = app
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="page")
         self._waiting = 0
+        self._packed: dict[tuple[str, bytes], tuple[bytes, bytes]] = {}  # what pages were last, and are compressed
 
     def take(self, exchange: "Exchange") -> None:
         """Answer the exchange from a thread."""
@@ -37,10 +42,10 @@ class Pages:
         self._waiting += 1
         exchange.client.set_deadline(PAGE_S)
         loop = exchange.gate.loop
-        future = self._threads.submit(self._run, _environ(exchange))
+        future = self._threads.submit(self._run, _environ(exchange), choose(exchange.request.accept_encoding))
         future.add_done_callback(lambda done: loop.call_soon_threadsafe(self._answer, exchange, done))
 
-    def _run(self, environ: dict[str, Any]) -> Answer:
+    def _run(self, environ: dict[str, Any], coding: bytes | None) -> Answer:
         status = 500
         fields: list[bytes] = []
 
@@ -53,11 +58,26 @@ class Pages:
 
         chunks: Iterable[bytes] = self._app(environ, start_response)
         try:
-            return status, fields, b"".join(chunks)
+            body = b"".join(chunks)
         finally:
             close = getattr(chunks, "close", None)
             if close is not None:
                 close()
+        return self._compressed(environ["PATH_INFO"], coding, (status, fields, body))
+
+    def _compressed(self, path: str, coding: bytes | None, answer: Answer) -> Answer:
+        """Scripts, styles and documents stay what they are for long: each is compressed once, and well."""
+        status, fields, body = answer
+        if status != 200 or len(body) < OWN.min_bytes or not OWN.takes(status, fields):
+            return answer
+        fields = [*fields, VARY]
+        if coding is None:
+            return status, fields, body
+        before, packed = self._packed.get((path, coding), (b"", b""))
+        if before != body:
+            packed = pack_small(coding, body)
+            self._packed[path, coding] = body, packed
+        return status, [*fields, b"content-encoding: %b\r\n" % coding], packed
 
     def _answer(self, exchange: "Exchange", done: "Future[Answer]") -> None:
         self._waiting -= 1
@@ -79,7 +99,7 @@ def _environ(exchange: "Exchange") -> dict[str, Any]:
     request = exchange.request
     path, _, query = exchange.target.partition(b"?")
     return {
-        "REQUEST_METHOD": request.method.decode(),
+        "REQUEST_METHOD": "GET",  # a HEAD too is told of the body it would have
         "SCRIPT_NAME": "",
         "PATH_INFO": path.decode("latin-1"),
         "QUERY_STRING": query.decode("latin-1"),
