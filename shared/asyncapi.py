@@ -5,7 +5,8 @@ import json
 import sys
 from typing import Any
 
-from shared.contracts import EVENTS, EXCHANGE, Envelope, Event
+from shared.contracts import EVENTS, EXCHANGE, READERS, Envelope, Event
+from shared.topology import queue_name
 
 SCHEMAS = "#/components/schemas/"
 
@@ -36,6 +37,12 @@ def document() -> dict[str, Any]:
             "channel": {"$ref": f"#/channels/{event_type}"},
             "summary": f"Sent by {event.source}.",
         }
+        for service in READERS[event_type]:
+            operations[f"{service} reads {event_type}"] = {
+                "action": "receive",
+                "channel": {"$ref": f"#/channels/{event_type}"},
+                "summary": f"Waits for {service} in the queue {queue_name(service, event_type)}.",
+            }
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Gatehouse events", "version": "1"},

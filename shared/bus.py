@@ -79,7 +79,7 @@ class Consumer:
         return [topology.queue_name(self.service, event_type) for event_type in self._handlers]
 
     def declare(self) -> None:
-        """Create queues and bindings before anyone publishes: an event without a queue is lost. Raise Unavailable."""
+        """Create queues and bindings. Raise Unavailable when the broker does not answer."""
         try:
             connection = pika.BlockingConnection(self._parameters)
         except (AMQPError, OSError) as error:
@@ -91,7 +91,7 @@ class Consumer:
                 connection.close()
 
     def check_declared(self) -> None:
-        """Raise Unavailable until the queues have been declared: only then is nothing lost that others publish."""
+        """Raise Unavailable until the queues have been declared: until then others keep what they publish to us."""
         if not self._is_declared.is_set():
             raise Unavailable("The queues are not declared yet.")
 

@@ -222,3 +222,18 @@ EVENTS: dict[str, type[Event]] = {
         DeviceUnregistered,
     )
 }
+
+# Which services have a queue for an event. Nobody's yet: it goes to whoever listens at the moment, and no further.
+READERS: dict[str, tuple[str, ...]] = {
+    "user.registered": ("profile", "data", "notify"),
+    "user.updated": ("notify",),
+    "user.security_changed": (),
+    "user.merged": ("profile", "data", "notify"),
+    "user.deletion_requested": ("profile", "data", "notify"),
+    "session.created": (),
+    "session.revoked": ("notify",),
+    "profile.updated": ("notify",),
+    "data.changed": (),
+    "message.requested": ("notify",),
+    "device.unregistered": (),
+}

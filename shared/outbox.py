@@ -9,7 +9,7 @@ A crash between the broker's confirm and the commit that forgets the row sends t
 
 import select
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ import psycopg2
 from shared import trace
 from shared.contracts import Envelope, Event
 from shared.errors import Unavailable
+from shared.held import Held
 from shared.postgres import Connection, Database, execute, fetch_all, fetch_one
 
 CHANNEL = "outbox"
@@ -44,7 +45,7 @@ class PostgresSource:
         self._listening: Connection | None = None
 
     @contextmanager
-    def batch(self, limit: int) -> Iterator[Sequence[Envelope]]:
+    def batch(self, limit: int) -> Iterator[Held]:
         """Several relays may run: each takes rows that no other holds."""
         sql = """
             WITH taken AS (SELECT position FROM outbox ORDER BY position LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
@@ -54,7 +55,30 @@ class PostgresSource:
         with self._database.transaction() as conn:
             rows = fetch_all(conn, _Taken, sql, {"limit": limit})
             rows.sort(key=lambda row: row.position)
-            yield [Envelope.model_validate_json(row.envelope) for row in rows]
+            held = Held(Envelope.model_validate_json(row.envelope) for row in rows)
+            yield held
+            for envelope in held.unread:
+                sql = "INSERT INTO outbox_unread (type, envelope) VALUES (%(type)s, %(envelope)s)"
+                execute(conn, sql, {"type": envelope.type, "envelope": envelope.model_dump_json()})
+
+    def unread(self) -> dict[str, int]:
+        with self._database.transaction() as conn:
+            rows = fetch_all(conn, _Unread, "SELECT type, count(*) AS count FROM outbox_unread GROUP BY type")
+        return {row.type: row.count for row in rows}
+
+    def release(self, event_types: Collection[str], limit: int) -> int:
+        sql = """
+            WITH chosen AS (
+                SELECT position FROM outbox_unread WHERE type = ANY(%(types)s)
+                ORDER BY position LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+            ), freed AS (
+                DELETE FROM outbox_unread USING chosen WHERE outbox_unread.position = chosen.position
+                RETURNING outbox_unread.position, outbox_unread.envelope
+            )
+            INSERT INTO outbox (envelope) SELECT envelope FROM freed ORDER BY position
+        """
+        with self._database.transaction() as conn:
+            return execute(conn, sql, {"types": list(event_types), "limit": limit})
 
     def wait(self, timeout_s: float) -> bool:
         try:
@@ -89,3 +113,9 @@ class PostgresSource:
 class _Taken:
     position: int
     envelope: str
+
+
+@dataclass(frozen=True)
+class _Unread:
+    type: str
+    count: int

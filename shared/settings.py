@@ -62,7 +62,16 @@ class Settings(BaseSettings):
     jwks_url: HttpAddress = Field(
         description="where the public keys are, e.g. http://auth:8000/auth/v1/.well-known/jwks.json"
     )
+    absent_services: str = Field(
+        "",
+        pattern="^([a-z]+(,[a-z]+)*)?$",
+        description="services that are not deployed, like `data,notify`: no event is kept for them",
+    )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="largest request body accepted, bytes")
+
+    @property
+    def services_left_out(self) -> frozenset[str]:
+        return frozenset(filter(None, self.absent_services.split(",")))
 
 
 def load(settings_class: type[S]) -> S:

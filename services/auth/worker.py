@@ -6,7 +6,6 @@ from services.auth.endings import end_idle_sessions
 from services.auth.keys import RETIRING_S
 from shared.outbox import PostgresSource
 from shared.postgres import Database
-from shared.publisher import Publisher
 from shared.relay import Relay
 from shared.worker import every, run
 
@@ -17,7 +16,7 @@ ENDED_KEPT_S = 604_800  # a week: a late refresh token of an ended session still
 def main(settings: AuthSettings) -> int:
     """Run until SIGTERM; the exit status."""
     db = Database(settings.database_url.get_secret_value(), size=3, application_name="auth-worker")
-    relay = Relay(PostgresSource(db), Publisher(settings.amqp_url.get_secret_value()))
+    relay = Relay(PostgresSource(db), settings.amqp_url.get_secret_value(), settings.services_left_out)
     loops = {
         "relay": relay.run,
         "cleanup": every(settings.cleanup_interval_s, lambda: clean_up(db, settings)),

@@ -1,12 +1,13 @@
 """The outbox in MongoDB: an event is written in the transaction that makes it true; `shared.relay` brings it away."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from bson import ObjectId
+from pymongo import ReplaceOne, UpdateOne
 from pymongo.change_stream import CollectionChangeStream
 from pymongo.errors import PyMongoError
 
@@ -14,6 +15,7 @@ from services.data.mongo import Connection, Database, Row
 from shared import trace
 from shared.contracts import Envelope, Event
 from shared.errors import Unavailable
+from shared.held import Held
 
 HOLD = timedelta(seconds=20)  # longer than the publisher waits for the broker
 FREE = datetime.fromtimestamp(0, UTC)
@@ -44,19 +46,36 @@ class MongoSource:
         self._stream: CollectionChangeStream[Row] | None = None
 
     @contextmanager
-    def batch(self, limit: int) -> Iterator[Sequence[Envelope]]:
+    def batch(self, limit: int) -> Iterator[Held]:
         holder = ObjectId()
         with self._database.connection() as conn:
             rows = _hold(conn, holder, limit)
         try:
-            yield [Envelope.model_validate_json(row["envelope"]) for row in rows]
+            held = Held(Envelope.model_validate_json(row["envelope"]) for row in rows)
+            yield held
         except BaseException:
             with self._database.connection() as conn:
                 conn["outbox"].update_many({"held_by": holder}, {"$set": {"held_until": FREE}})
             raise
         if rows:
             with self._database.connection() as conn:
+                _keep_aside(conn, held.unread)
                 conn["outbox"].delete_many({"_id": {"$in": [row["_id"] for row in rows]}})
+
+    def unread(self) -> dict[str, int]:
+        with self._database.connection() as conn:
+            groups = conn["outbox_unread"].aggregate([{"$group": {"_id": "$type", "count": {"$sum": 1}}}])
+            return {group["_id"]: group["count"] for group in groups}
+
+    def release(self, event_types: Collection[str], limit: int) -> int:
+        """Inserted there before they are deleted here: what is interrupted in between is published twice."""
+        with self._database.connection() as conn:
+            wanted = {"type": {"$in": list(event_types)}}
+            rows = list(conn["outbox_unread"].find(wanted, sort=[("_id", 1)], limit=limit))
+            if rows:
+                conn["outbox"].bulk_write([_put_back(row) for row in rows])
+                conn["outbox_unread"].delete_many({"_id": {"$in": [row["_id"] for row in rows]}})
+            return len(rows)
 
     def wait(self, timeout_s: float) -> bool:
         try:
@@ -81,6 +100,25 @@ class MongoSource:
         pipeline: list[Row] = [{"$match": {"operationType": "insert"}}, {"$project": {"_id": 1}}]
         with self._database.connection() as conn:
             return conn["outbox"].watch(pipeline, max_await_time_ms=int(timeout_s * 1000))
+
+
+def _keep_aside(conn: Connection, envelopes: Collection[Envelope]) -> None:
+    """Kept before it is forgotten; a second time, after a death in between, changes nothing."""
+    kept = [
+        ReplaceOne(
+            {"_id": envelope.id},
+            {"type": envelope.type, "envelope": envelope.model_dump_json(), "created_at": envelope.time},
+            upsert=True,
+        )
+        for envelope in envelopes
+    ]
+    if kept:
+        conn["outbox_unread"].bulk_write(kept)
+
+
+def _put_back(row: Row) -> UpdateOne:
+    free = {"envelope": row["envelope"], "created_at": row["created_at"], "held_until": FREE}
+    return UpdateOne({"_id": row["_id"]}, {"$setOnInsert": free}, upsert=True)
 
 
 def _hold(conn: Connection, holder: ObjectId, limit: int) -> list[Row]:

@@ -10,7 +10,6 @@ from services.data.outbox import MongoSource
 from services.data.purge import purge
 from shared import worker
 from shared.bus import Consumer
-from shared.publisher import Publisher
 from shared.relay import Relay
 
 
@@ -22,7 +21,7 @@ def run(settings: DataSettings) -> int:
     consumer = Consumer("data", amqp_url, MongoInbox(db))
     events.subscribe(consumer)
     loops = {
-        "relay": Relay(MongoSource(db), Publisher(amqp_url)).run,
+        "relay": Relay(MongoSource(db), amqp_url, settings.services_left_out).run,
         "consumer": consumer.run,
         "purge": worker.every(settings.purge_interval_s, lambda: purge(db, retention)),
     }

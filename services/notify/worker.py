@@ -19,7 +19,6 @@ from shared.errors import Unavailable
 from shared.inbox import PostgresInbox
 from shared.outbox import PostgresSource
 from shared.postgres import Database
-from shared.publisher import Publisher
 from shared.relay import Relay
 
 INBOX_KEPT = timedelta(days=14)  # longer than any event waits in a queue
@@ -46,7 +45,7 @@ def loops(settings: NotifySettings, db: Database, consumer: Consumer) -> dict[st
     """What runs side by side in the worker."""
     amqp_url, inbox = settings.amqp_url.get_secret_value(), PostgresInbox(db)
     senders = make_senders(settings, db)
-    relay = Relay(PostgresSource(db), Publisher(amqp_url))
+    relay = Relay(PostgresSource(db), amqp_url, settings.services_left_out)
     return {
         "relay": partial(_relay_to_declared_queues, relay, consumer, senders),
         **{f"consumer-{number}": consumer.run for number in range(PLANNERS)},

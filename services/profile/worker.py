@@ -9,7 +9,6 @@ from shared.bus import Consumer
 from shared.inbox import PostgresInbox
 from shared.outbox import PostgresSource
 from shared.postgres import Database
-from shared.publisher import Publisher
 from shared.relay import Relay
 
 INBOX_KEPT = timedelta(days=14)  # longer than any event waits in a queue
@@ -24,7 +23,7 @@ def run(settings: ProfileSettings) -> int:
     consumer = Consumer("profile", amqp_url, inbox)
     events.subscribe(consumer)
     loops = {
-        "relay": Relay(PostgresSource(db), Publisher(amqp_url)).run,
+        "relay": Relay(PostgresSource(db), amqp_url, settings.services_left_out).run,
         "consumer": consumer.run,
         "inbox": worker.every(3600, lambda: inbox.forget(INBOX_KEPT)),
     }

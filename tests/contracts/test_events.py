@@ -15,7 +15,7 @@ from pydantic import BaseModel, create_model
 
 from deploy.local.broker_permissions import PUBLISHES, READS
 from shared import asyncapi, contracts
-from shared.contracts import EVENTS, Envelope, Event
+from shared.contracts import EVENTS, READERS, Envelope, Event
 from tests.contracts import recorded
 from tests.contracts.components import COMPONENTS, GATEWAY, ROOT, Component
 from tests.contracts.test_readmes import consumed, emitted
@@ -111,6 +111,14 @@ def test_a_service_emits_only_its_own_events_and_the_broker_lets_it(component: C
 def test_the_broker_lets_a_service_read_what_it_consumes(component: Component) -> None:
     for event_type in consumed(component):
         assert any(fnmatchcase(event_type, topic) for topic in READS[component.name]), event_type
+
+
+@each_event
+def test_the_readers_an_event_waits_for_are_those_that_have_a_handler_for_it(event: type[Event]) -> None:
+    reading = {component.name for component in SERVICES if event.type in consumed(component)}
+    assert set(READERS[event.type]) == reading
+    told = {name for name in asyncapi.document()["operations"] if name.endswith(f" reads {event.type}")}
+    assert told == {f"{service} reads {event.type}" for service in reading}
 
 
 def test_every_promised_event_is_emitted_by_somebody() -> None:

@@ -17,7 +17,6 @@ from services.data.outbox import MongoSource
 from shared.contracts import EXCHANGE, DataChanged
 from shared.errors import Unavailable
 from shared.ids import new_id
-from shared.publisher import Publisher
 from shared.relay import Relay
 from tests.data.conftest import Client, note
 from tests.support.broker import Broker
@@ -62,7 +61,7 @@ def waiting(db: Database) -> int:
 
 
 def relay_of(broker: Broker, db: Database) -> Relay:
-    return Relay(MongoSource(db), Publisher(broker.url("data")))
+    return Relay(MongoSource(db), broker.url("data"))
 
 
 def test_a_write_wakes_the_relay_without_its_poll(broker, db, as_alice, listener, monkeypatch):
@@ -128,6 +127,40 @@ def test_an_event_of_a_transaction_that_fails_does_not_exist(db):
     with pytest.raises(RuntimeError):
         db.transact(fail)
     assert waiting(db) == 0
+
+
+def test_what_no_queue_took_is_kept_aside_and_put_back_in_order(db, as_alice):
+    for n in range(3):
+        as_alice.put(note(), {"n": n})
+    source = MongoSource(db)
+    with source.batch(100) as held:
+        ids = [envelope.id for envelope in held]
+        held.unread += held[1:]
+    assert (source.unread(), waiting(db), source.lag_s()) == ({"data.changed": 2}, 0, 0.0)
+    assert source.release(["user.registered"], 100) == 0
+    assert source.release(["data.changed"], 1) == 1
+    assert source.release(["data.changed"], 100) == 1
+    with source.batch(100) as held:
+        assert [envelope.id for envelope in held] == ids[1:]
+    assert (source.unread(), waiting(db)) == ({}, 0)
+
+
+def test_a_relay_that_dies_between_keeping_aside_and_forgetting_leaves_each_event_once(db, as_alice):
+    as_alice.put(note(), {"n": 1})
+    source = MongoSource(db)
+    with db.connection() as conn:
+        row = conn["outbox"].find_one({})
+    with source.batch(100) as held:
+        held.unread += held
+    with db.connection() as conn:
+        conn["outbox"].insert_one(row)  # as if it had not been forgotten
+    with source.batch(100) as held:
+        held.unread += held
+    assert source.unread() == {"data.changed": 1}
+    with db.connection() as conn:
+        conn["outbox"].insert_one(row)
+    assert source.release(["data.changed"], 100) == 1
+    assert (source.unread(), waiting(db)) == ({}, 1)
 
 
 def test_a_relay_that_is_told_to_stop_stops_while_it_waits(broker, db):

@@ -22,7 +22,6 @@ from shared.ids import new_id
 from shared.inbox import PostgresInbox
 from shared.outbox import PostgresSource
 from shared.postgres import Connection, Database, execute
-from shared.publisher import Publisher
 from shared.relay import Relay
 from tests.support.databases import ROOT
 from tests.support.servers import Servers
@@ -86,7 +85,7 @@ def _database(servers: Servers, name: str) -> str:
     url = servers.postgres.create_role_and_database(name, name)
     db = Database(url, size=1)
     with db.transaction() as conn:
-        for file in ("outbox", "inbox"):
+        for file in ("outbox", "outbox_unread", "inbox"):
             execute(conn, (ROOT / "shared" / "sql" / f"{file}.sql").read_text())
         execute(conn, "CREATE TABLE effects (user_id uuid PRIMARY KEY)")
     db.close()
@@ -94,7 +93,7 @@ def _database(servers: Servers, name: str) -> str:
 
 
 def run_relay(url: str, amqp_url: str, stop: Flag) -> None:
-    Relay(PostgresSource(Database(url)), Publisher(amqp_url)).run(_thread_event(stop))
+    Relay(PostgresSource(Database(url)), amqp_url, ["data", "notify"]).run(_thread_event(stop))
 
 
 def run_consumer(url: str, amqp_url: str, stop: Flag, pipe: Pipe) -> None:

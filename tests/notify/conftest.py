@@ -64,7 +64,8 @@ def database_url(request: pytest.FixtureRequest, notify_database: str) -> str:
         url = request.getfixturevalue("running_worker").database_url.get_secret_value()
     database = Database(url, size=1)
     with database.transaction() as conn:
-        execute(conn, "TRUNCATE outbox, inbox, devices, revoked_sessions, contacts, messages, idempotency_keys CASCADE")
+        boxes = "outbox, outbox_unread, inbox, idempotency_keys"
+        execute(conn, f"TRUNCATE {boxes}, devices, revoked_sessions, contacts, messages CASCADE")
     database.close()
     return url
 

@@ -22,7 +22,7 @@ def things_template(postgres: Postgres) -> str:
     db = Database(url, size=1)
     with db.transaction() as conn:
         execute(conn, "CREATE TABLE things (name text PRIMARY KEY, count int NOT NULL DEFAULT 1)")
-        for name in ("outbox", "inbox"):
+        for name in ("outbox", "outbox_unread", "inbox"):
             execute(conn, (SQL / f"{name}.sql").read_text())
     db.close()
     return "things_template"

@@ -56,7 +56,7 @@ def consumer(broker: Broker, db: Database) -> Consumer:
 
 @pytest.fixture
 def relay(broker: Broker, db: Database) -> Relay:
-    return Relay(PostgresSource(db), Publisher(broker.url("auth")))
+    return Relay(PostgresSource(db), broker.url("auth"))
 
 
 def test_an_event_added_in_a_transaction_has_its_effect_in_another_service(
