@@ -138,6 +138,7 @@ class RouteEntry(_Strict):
     cache_control: FieldValue | None = None
     compress: Compress | None = None
     upgrade: list[Literal["websocket"]] = []
+    ends_with: Literal["session", "token"] = "session"
     deprecation: DeprecationEntry | None = None
 
     @model_validator(mode="after")
@@ -152,6 +153,8 @@ class RouteEntry(_Strict):
             raise ValueError("issuers names at least one, and needs access: user or optional")
         if self.aal == "aal2" and self.access != "user":
             raise ValueError("aal2 needs access: user")
+        if self.ends_with == "token" and self.access == "public":
+            raise ValueError("ends_with: token needs access: user or optional")
         if self.upgrade and "GET" not in self.methods:
             raise ValueError("a web socket begins with a GET")
         if not self.methods:
@@ -206,6 +209,7 @@ class RoutesFile(_Strict):
             upstream_path=entry.upstream_path.encode() if entry.upstream_path else None,
             is_prefix=entry.prefix is not None,
             may_upgrade="websocket" in entry.upgrade,
+            ends_with_token=entry.ends_with == "token",
             service=service,
             conditions=conditions(entry.upstream, entry.start, self.maintenance, self.clients),
             adds=entry.deprecation.fields() if entry.deprecation else b"",

@@ -14,6 +14,7 @@ from gateway.problems import BadGateway, GatewayTimeout, RequestTimeout
 from gateway.request import Request
 from gateway.table import Route
 from shared.errors import Problem, Unavailable
+from shared.tokens import refusal
 
 if TYPE_CHECKING:
     from gateway.client import ClientConnection
@@ -197,10 +198,12 @@ class Exchange:
             upstream, call.connection = call.connection, None
             self.status, self.answered_at = 101, time.perf_counter()
             self.has_head = self.is_tunnel = True
+            self.gate.tunnels.add(self)
             tunnel.join(self, upstream, fields, early)
 
     def tunnel_over(self) -> None:
         """One side of the tunnel has ended."""
+        self.gate.tunnels.discard(self)
         self.client.transport.close()
         self._finish()
 
@@ -258,6 +261,23 @@ class Exchange:
             self.refuse(RequestTimeout("The rest of the request did not come in time."))
         else:
             self.refuse(GatewayTimeout(f"The {self.route.upstream} service did not answer in time."))
+
+    def end_with_session(self) -> bool:
+        """Its session has ended: so do a web socket, an answer under way, an upload. False while there is none yet."""
+        return self._end_early("session_revoked", "The session of this token has ended.")
+
+    def end_with_token(self) -> bool:
+        """Its token has expired, and the route lets nothing outlive it. False while there is nothing to end yet."""
+        return self._end_early("token_expired", "The token has expired.")
+
+    def _end_early(self, code: str, detail: str) -> bool:
+        if self.is_tunnel:
+            self.client.transport.abort()  # `tunnel_over` follows
+        elif self.has_head or not self.request.is_complete:
+            self.refuse(refusal(code, detail))
+        else:
+            return False
+        return True
 
     def client_left(self) -> None:
         """Nobody waits for the answer any more: the upstream need not finish it."""

@@ -14,6 +14,7 @@ from gateway.client import ClientConnection
 from gateway.config import GatewaySettings
 from gateway.configuration import TableFile
 from gateway.cors import Cors
+from gateway.endings import Endings
 from gateway.entries import RoutesFile, UpstreamEntry
 from gateway.exchange import Exchange
 from gateway.heads import KnownFields, KnownLines
@@ -64,6 +65,8 @@ class Gate:
         self.clients: set[ClientConnection] = set()
         self.arriving: set[asyncio.Task[None]] = set()  # connections that are not yet a client's
         self.room: Room
+        self.tunnels: set[Exchange] = set()  # web sockets that are open
+        self.endings = Endings(self)
         self.is_stopping = False
         self.clock = 0.0  # the time until which no deadline set now has passed: read often, moved on by `_tick`
         self.loop: asyncio.AbstractEventLoop
@@ -167,11 +170,14 @@ class Gate:
             count += 1
             try:
                 self._pass_deadlines()
+                self.endings.end_revoked()
                 self.access_log.flush()
                 if count % 10 == 0:
                     self._hold_to_pace()
                 if count % 3 == 0:
                     self.flush_meters()
+                if count % 5 == 0:
+                    self.endings.end_expired()
                 if count % 50 == 0:
                     self.revoked.purge()
                 if count % 3000 == 0:
@@ -197,6 +203,7 @@ class Gate:
         self.meters.flush()
         self.limiter.flush_meters()
         meters.CONNECTIONS.set(len(self.clients))
+        self.meters.count_tunnels(self.tunnels)
         meters.CACHED_TOKENS.set(len(self.tokens))
         meters.VERIFIED_TOKENS.inc(self.tokens.verified)
         self.tokens.verified = 0

@@ -1,6 +1,8 @@
 """Prometheus metrics: plain numbers on the hot path, handed to prometheus_client twice a second."""
 
 from bisect import bisect_left
+from collections import Counter as Counted
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -20,6 +22,7 @@ UPSTREAM_DURATION = Histogram(
 )
 BYTES = Counter("gateway_body_bytes", "Body bytes passed on", ["direction"])
 CONNECTIONS = Gauge("gateway_client_connections", "Open client connections", multiprocess_mode="livesum")
+TUNNELS = Gauge("gateway_open_tunnels", "Open web sockets", ["route"], multiprocess_mode="livesum")
 UPSTREAM_CONNECTIONS = Gauge(
     "gateway_upstream_connections",
     "Connections to an upstream, and requests waiting for one",
@@ -92,6 +95,7 @@ class Meters:
         self._meters: dict[tuple[Route, bytes, int], Meter] = {}
         self.bytes_in = 0
         self.bytes_out = 0
+        self._tunnel_routes: set[str] = set()
         self._compressed: dict[bytes, tuple[int, int]] = {}
 
     def compressed(self, coding: bytes, before: int, after: int) -> None:
@@ -131,6 +135,13 @@ class Meters:
         for coding, sizes in compressed.items():
             for side, size in zip(("in", "out"), sizes, strict=True):
                 COMPRESSED_BYTES.labels(coding.decode(), side).inc(size)
+
+    def count_tunnels(self, exchanges: Iterable["Exchange"]) -> None:
+        """Set how many web sockets are open, by route; those of earlier times stay at 0."""
+        counts = Counted(exchange.route.template for exchange in exchanges)
+        self._tunnel_routes |= counts.keys()
+        for route in self._tunnel_routes:
+            TUNNELS.labels(route).set(counts[route])
 
 
 def _add(child: Histogram, counts: list[int], total: float) -> None:

@@ -42,6 +42,7 @@ class RevocationSet:
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
+        self._new: set[str] = set()
 
     def __contains__(self, session_id: str) -> bool:
         return session_id in self._until
@@ -54,6 +55,14 @@ class RevocationSet:
         until = revoked_at + TOKEN_LIFETIME_S + 2 * LEEWAY_S
         if until > time.time():
             self._until[session_id] = until
+            self._new.add(session_id)
+
+    def take_new(self) -> set[str]:
+        """The sessions added since the last time this was asked."""
+        if not self._new:
+            return self._new
+        new, self._new = self._new, set()
+        return new
 
     def purge(self) -> None:
         """Forget sessions whose last token has expired: so the set holds a token's lifetime of revocations, no more."""

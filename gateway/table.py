@@ -38,6 +38,7 @@ class Route:
     upstream_path: bytes | None = None
     is_prefix: bool = False
     may_upgrade: bool = False  # to a web socket
+    ends_with_token: bool = False  # what is open then, too
     service: "Upstream | None" = None  # where `upstream` is
     needs_aal2: bool = False
     issuers: frozenset[str] = frozenset({OWN})

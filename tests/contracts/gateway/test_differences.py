@@ -10,6 +10,7 @@ from shared.publisher import Message, Publisher
 from tests.contracts.gateway import doors
 from tests.contracts.gateway.doors import DIFFERENCES, Door, outcome
 from tests.contracts.gateway.test_paths import LISTED
+from tests.contracts.gateway.test_websockets import echo, open_socket
 from tests.gateway.test_tokens import ATTACKS
 from tests.gateway.upstream import Upstream
 from tests.support.broker import Broker
@@ -44,12 +45,20 @@ def test_a_session_that_has_ended(
         ours.start("/readyz")
         other.start()
         assert [asked(ours), asked(other)] == ["200", "200"]
+        sockets = [door.wire() for door in (ours, other)]
+        for wire in sockets:
+            open_socket(wire, upstream.on("/socket/ended", echo), f"Authorization: {headers['Authorization']}\r\n")
+            assert wire.file.read(5) == b"hello"
         event = SessionRevoked(
             session_id=alice.session_id, user_id=new_id(), reason="logout", revoked_at=datetime.now(UTC)
         )
         publisher.publish([Message.of(Envelope.of(event))])
         eventually(lambda: asked(ours) == ours.says("a session that has ended"), what="refused by the gateway")
         assert asked(other) == other.says("a session that has ended")
+        for door, wire in zip((ours, other), sockets, strict=True):
+            state = "closed" if wire.is_closed(1) else "open"
+            assert state == door.says("a web socket of a session that has ended")
+            wire.close()
     finally:
         publisher.close()
         assert [ours.stop(), other.stop()] == [0, 0]
