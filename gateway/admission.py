@@ -7,7 +7,7 @@ from gateway.paths import normalise
 from gateway.problems import MethodNotAllowed, insufficient_aal, insufficient_scope, no_upgrade
 from gateway.request import Request
 from gateway.table import OPTIONAL, PUBLIC, Route
-from shared.errors import NotFound, PayloadTooLarge, Problem
+from shared.errors import NotFound, PayloadTooLarge, Problem, Unauthorized
 from shared.tokens import missing, refusal
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from gateway.grants import Grant
 
 KEY_FETCH_S = 5.0
+# What is wrong with a token that somebody we trust has signed, or with a request that has none.
+GENUINE = frozenset({"token_missing", "token_expired", "token_not_yet_valid", "session_revoked"})
 NO_ROUTE = Route(template="(none)", methods=frozenset(), upstream=None, access=PUBLIC, max_body_bytes=0)
 
 
@@ -41,7 +43,11 @@ def forward(exchange: "Exchange") -> None:
 
 def _authorise(exchange: "Exchange", authorization: bytes) -> bool:
     """False if the keys must be fetched first: `_go_on_with_keys` takes the steps that are left."""
-    grant = exchange.gate.tokens.check(authorization)
+    try:
+        grant = exchange.gate.tokens.check(authorization)
+    except Unauthorized as problem:
+        _refuse_token(exchange, problem)
+        return False
     if grant is None:
         exchange.client.set_deadline(KEY_FETCH_S)
         exchange.gate.later(_go_on_with_keys(exchange, authorization))
@@ -58,13 +64,32 @@ async def _go_on_with_keys(exchange: "Exchange", authorization: bytes) -> None:
         await tokens.fetch_keys(authorization)
         if exchange.is_over:
             return
-        exchange.grant = tokens.check_after_fetch(authorization)
+        try:
+            exchange.grant = tokens.check_after_fetch(authorization)
+        except Unauthorized as problem:
+            _refuse_token(exchange, problem)
+            return
         check_grant(exchange.route, exchange.grant)
         _pass(exchange)
         exchange.flush_request()
     except Problem as problem:
         if not exchange.is_over:
             exchange.refuse(problem)
+
+
+def _refuse_token(exchange: "Exchange", problem: Unauthorized) -> None:
+    """Raise the problem, or RateLimited where too many tokens that are nobody's came from this address.
+
+    Nothing is raised if that is still to be found out elsewhere. A token that was good once is not counted: behind one
+    address there may be thousands of phones, and some wake with an old one.
+    """
+
+    def refuse(_: "Exchange") -> None:
+        raise problem
+
+    limits = exchange.route.forged_limits
+    if not limits or problem.code in GENUINE or exchange.gate.limiter.admit(exchange, limits, refuse):
+        raise problem
 
 
 def find_route(exchange: "Exchange", request: Request) -> None:

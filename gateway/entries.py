@@ -192,11 +192,20 @@ class RoutesFile(_Strict):
         limits = {name: entry.limit(name) for name, entry in self.limits.items()}
         return [self._route(entry, limits, upstreams.get(entry.upstream)) for entry in self.routes]
 
+    def _limits(self, entry: RouteEntry, all_limits: Mapping[str, Limit]) -> list[Limit]:
+        """Those it names, or the defaults; a default that counts forged tokens holds beside them, but for `[]`."""
+        defaults = [all_limits[name] for name in self.defaults.limits]
+        if not entry.limits:
+            return defaults if entry.limits is None else []
+        named = [all_limits[name] for name in entry.limits]
+        return named + [limit for limit in defaults if limit.counts_forged and limit not in named]
+
     def _route(self, entry: RouteEntry, all_limits: Mapping[str, Limit], service: "Upstream | None") -> Route:
         times = self.defaults.timeouts.model_dump(exclude_none=True) | entry.timeouts.model_dump(exclude_none=True)
         methods = {*entry.methods, *(["HEAD"] if "GET" in entry.methods else [])}
         limit = self.defaults.max_body_bytes if entry.max_body_bytes is None else entry.max_body_bytes
-        limits = [all_limits[name] for name in (self.defaults.limits if entry.limits is None else entry.limits)]
+        limits = self._limits(entry, all_limits)
+        forged = [limit for limit in limits if limit.counts_forged]
         waiting = [limit for limit in limits if limit.by == USER and entry.access != PUBLIC]
         return Route(
             template=entry.template,
@@ -218,8 +227,9 @@ class RoutesFile(_Strict):
             cors=entry.cors.cors() if entry.cors else None,
             cache_control=f"cache-control: {entry.cache_control}\r\n".encode() if entry.cache_control else b"",
             compression=self._compression(entry),
-            limits=tuple(limit for limit in limits if limit not in waiting),
+            limits=tuple(limit for limit in limits if limit not in (*waiting, *forged)),
             user_limits=tuple(waiting),
+            forged_limits=tuple(forged),
             **times,
         )
 

@@ -30,10 +30,14 @@ class Limit:
     burst: float
     is_shadow: bool = False
     header: bytes | None = None
+    counts_forged: bool = False  # only requests whose token nobody we trust has signed
 
 
 class LimitEntry(BaseModel):
-    """A limit in `routes.yaml`; `header` names the field with the API key, `shadow` counts and refuses nothing."""
+    """A limit in `routes.yaml`; `header` names the field with the API key, `shadow` counts and refuses nothing.
+
+    `count: forged` counts only requests with a token that nobody we trust has signed.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,11 +47,14 @@ class LimitEntry(BaseModel):
     burst: int | None = Field(None, ge=1, le=1_000_000)
     header: str | None = Field(None, pattern="^[A-Za-z0-9-]+$")
     mode: Literal["enforce", "shadow"] = "enforce"
+    count: Literal["all", "forged"] = "all"
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         if (self.by == KEY) != (self.header is not None):
             raise ValueError("by: key needs the header that holds it, and only by: key has one")
+        if self.count == "forged" and self.by != ADDRESS:
+            raise ValueError("count: forged goes with by: ip, for nobody knows whose token it is")
         if self.header and (self.header.lower() == "authorization" or not may_enter(self.header.lower().encode())):
             raise ValueError(f"{self.header} is not a header that goes on to a service as it came")
         return self
@@ -55,7 +62,8 @@ class LimitEntry(BaseModel):
     def limit(self, name: str) -> Limit:
         header = self.header.lower().encode() if self.header else None
         burst = self.burst or self.requests
-        return Limit(name, self.by, self.requests, self.per_s, burst, self.mode == "shadow", header)
+        is_shadow, counts_forged = self.mode == "shadow", self.count == "forged"
+        return Limit(name, self.by, self.requests, self.per_s, burst, is_shadow, header, counts_forged)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ class Route:
     limits: tuple[Limit, ...] = ()  # counted before the token is looked at
     user_limits: tuple[Limit, ...] = ()  # counted when the user is known
     compressed_from: float = inf  # bytes
+    forged_limits: tuple[Limit, ...] = ()  # counted when the token turns out to be nobody's
     log_fields: bytes = b""
     is_guarded: bool = False
     is_marked: bool = False

@@ -32,5 +32,13 @@ def test_a_request_without_a_key(door: Door) -> None:
     assert outcome(door.ask("GET", "/keyed/y")) == door.says("a limit by key, without a key")
 
 
+def test_forged_tokens_are_counted_and_good_ones_pass(door: Door, alice: Person) -> None:
+    forged = {"Authorization": alice.headers["Authorization"][:-8] + "AAAAAAAA"}
+    assert door.ask("GET", "/forged/x", headers=forged).status == 401
+    answer = door.ask("GET", "/forged/x", headers=forged)
+    assert outcome(answer) == door.says("many forged tokens from one address")
+    assert door.ask("GET", "/forged/x", headers=alice.headers).status == 200
+
+
 def test_a_limit_that_is_only_watched_refuses_nobody(door: Door) -> None:
     assert [door.ask("GET", "/watched/x").status for _ in range(3)] == [200] * 3
