@@ -54,7 +54,19 @@ def check_routes(path: Path) -> int:
     except routes.Mistakes as mistakes:
         print(f"{path}: {len(mistakes.lines)} mistake(s)\n  " + "\n  ".join(mistakes.lines), file=sys.stderr)
         return 1
-    rows = [("METHODS", "ROUTE", "UPSTREAM", "ACCESS", "CONNECT/FIRST/IDLE S", "MAX BODY", "COMPRESSED FROM", "LIMITS")]
+    rows = [
+        (
+            "METHODS",
+            "ROUTE",
+            "UPSTREAM",
+            "ACCESS",
+            "CONNECT/FIRST/IDLE S",
+            "MAX BODY",
+            "COMPRESSED FROM",
+            "CACHE",
+            "LIMITS",
+        )
+    ]
     for route in routes_file.table().routes:
         scopes = [" all:" + ",".join(sorted(route.scopes_all))] if route.scopes_all else []
         scopes += [" any:" + ",".join(sorted(route.scopes_any))] if route.scopes_any else []
@@ -64,7 +76,8 @@ def check_routes(path: Path) -> int:
         methods = ",".join(sorted(method.decode() for method in route.methods))
         limits = ",".join(limit.name for limit in (*route.limits, *route.user_limits)) or "-"
         size, packed = str(route.max_body_bytes), "-" if route.compression is None else str(route.compression.min_bytes)
-        rows.append((methods, route.template, target, route.access + "".join(scopes), times, size, packed, limits))
+        access, kept = route.access + "".join(scopes), "-" if route.cache is None else route.cache.said
+        rows.append((methods, route.template, target, access, times, size, packed, kept, limits))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -27,6 +27,8 @@ def passed_down(exchange: "Exchange", fields: list[bytes], length: int | None, h
     request = exchange.request
     route = exchange.route
     head = [status_line(exchange.status), *(marked(route, exchange.status, fields) if route.is_marked else fields)]
+    if exchange.cache_status:
+        head.append(exchange.cache_status)
     if length is None and not has_no_body:
         if request.is_http_10:
             exchange.closes = True

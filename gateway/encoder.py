@@ -68,7 +68,7 @@ class Encoder:
 
     def __init__(self, compression: Compression, coding: bytes, fields: list[bytes], length: int | None) -> None:
         self._compression = compression
-        self._coding = coding
+        self.coding = coding
         self._fields = fields
         self._length = length
         self._stream: Stream | None = None
@@ -81,8 +81,8 @@ class Encoder:
                 self._pass_on(exchange, self._length)
                 return
             _streams.add(self)
-            self._stream = stream(self._coding)
-            exchange.inbox = answers.passed_down(exchange, _coded(self._fields, self._coding), None, False)
+            self._stream = stream(self.coding)
+            exchange.inbox = answers.passed_down(exchange, _coded(self._fields, self.coding), None, False)
         if self.pieces:
             data, self.pieces = b"".join(self.pieces), []
             self._send(exchange, data, self._stream.add(data))
@@ -94,12 +94,16 @@ class Encoder:
             last = self._stream.add(data) if data else b""
             self._send(exchange, data, last + self._stream.end())
             return
-        packed = pack(self._coding, data) if len(data) >= self._compression.min_bytes else data
+        self.whole(exchange, data, pack(self.coding, data) if len(data) >= self._compression.min_bytes else data)
+
+    def whole(self, exchange: "Exchange", data: bytes, packed: bytes) -> None:
+        """The body, all at once, and what it is compressed: unless that is no smaller, it is what the client gets."""
+        exchange.encoder = None
         if len(packed) >= len(data):
             self.pieces = [data]
             self._pass_on(exchange, len(data))
             return
-        fields = [*_coded(self._fields, self._coding), b"content-length: %d\r\n" % len(packed)]
+        fields = [*_coded(self._fields, self.coding), b"content-length: %d\r\n" % len(packed)]
         exchange.inbox = answers.passed_down(exchange, fields, len(packed), False)
         self._send(exchange, data, packed)
 
@@ -115,6 +119,6 @@ class Encoder:
                 exchange.response_body(piece)
 
     def _send(self, exchange: "Exchange", data: bytes, packed: bytes) -> None:
-        exchange.gate.meters.compressed(self._coding, len(data), len(packed))
+        exchange.gate.meters.compressed(self.coding, len(data), len(packed))
         if packed:
             exchange.add_body(packed)

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 
+from gateway.cache import CacheEntry, MemoryEntry, Policy
 from gateway.compression import CompressEntry, Compression
 from gateway.cors import ANY, Cors
 from gateway.grants import OWN
@@ -54,6 +55,10 @@ Name = Annotated[str, Field(pattern="^[a-z][a-z0-9-]{0,39}$")]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Bytes = Annotated[int, Field(ge=0, le=2**40)]
 Compress = StrictBool | CompressEntry
+CACHED_IS_PUBLIC: dict[str, Any] = {
+    "if": {"required": ["cache"], "properties": {"cache": {"type": "object"}}},
+    "then": {"properties": {"access": {"const": "public"}}},
+}
 
 
 class _Strict(BaseModel):
@@ -122,6 +127,8 @@ class DefaultsEntry(_Strict):
 class RouteEntry(_Strict):
     """One `path` (with `{name}` segments) or one `prefix`, which also means everything below it."""
 
+    model_config = ConfigDict(json_schema_extra=CACHED_IS_PUBLIC)
+
     path: PathTemplate | None = None
     prefix: PathTemplate | None = None
     methods: list[Method] = METHODS
@@ -137,6 +144,7 @@ class RouteEntry(_Strict):
     cors: CorsEntry | None = None
     cache_control: FieldValue | None = None
     compress: Compress | None = None
+    cache: CacheEntry | None = None
     upgrade: list[Literal["websocket"]] = []
     ends_with: Literal["session", "token"] = "session"
     deprecation: DeprecationEntry | None = None
@@ -155,6 +163,8 @@ class RouteEntry(_Strict):
             raise ValueError("aal2 needs access: user")
         if self.ends_with == "token" and self.access == "public":
             raise ValueError("ends_with: token needs access: user or optional")
+        if self.cache is not None and (self.access != "public" or "GET" not in self.methods):
+            raise ValueError("cache needs access: public, and GET among the methods")
         if self.upgrade and "GET" not in self.methods:
             raise ValueError("a web socket begins with a GET")
         if not self.methods:
@@ -181,6 +191,7 @@ class RoutesFile(_Strict):
     clients: ClientsEntry | None = None
     maintenance: MaintenanceEntry | None = None
     apps: AppsEntry = AppsEntry()
+    cache: MemoryEntry = MemoryEntry()
     routes: list[RouteEntry]
 
     def table(self) -> Table:
@@ -227,6 +238,7 @@ class RoutesFile(_Strict):
             cors=entry.cors.cors() if entry.cors else None,
             cache_control=f"cache-control: {entry.cache_control}\r\n".encode() if entry.cache_control else b"",
             compression=self._compression(entry),
+            cache=self._policy(entry),
             limits=tuple(limit for limit in limits if limit not in (*waiting, *forged)),
             user_limits=tuple(waiting),
             forged_limits=tuple(forged),
@@ -241,3 +253,8 @@ class RoutesFile(_Strict):
         if not wanted or "no-transform" in (entry.cache_control or ""):
             return None
         return Compression() if wanted is True else wanted.compression()
+
+    def _policy(self, entry: RouteEntry) -> Policy | None:
+        if entry.cache is None or entry.upstream not in self.upstreams:
+            return None
+        return entry.cache.policy(entry.template, entry.upstream, self.upstreams[entry.upstream].url)

@@ -11,7 +11,7 @@ from gateway.admission import NO_ROUTE, authenticate, find_route, preflight, too
 from gateway.call import Call
 from gateway.forwarding import is_request_id
 from gateway.problems import BadGateway, GatewayTimeout, RequestTimeout
-from gateway.request import Request
+from gateway.request import SAFE, Request
 from gateway.table import Route
 from shared.errors import Problem, Unavailable
 from shared.tokens import refusal
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.client import ClientConnection
     from gateway.connection import UpstreamConnection
     from gateway.encoder import Encoder
+    from gateway.fetch import Fetch
     from gateway.grants import Grant
     from gateway.heads import KnownAnswer
 
@@ -41,6 +42,9 @@ class Exchange:
     bytes_out = 0
     answered_at = 0.0
     encoder: "Encoder | None" = None  # of an answer that is compressed
+    origin: bytes | None = None  # what the service is told in place of whose request it is
+    fetch: "Fetch | None" = None  # it waits for
+    cache_status = b""
     limit_left: float = inf
     limit_fields = b""
     limited_by = ""
@@ -89,8 +93,15 @@ class Exchange:
             return
         if self.request.body_bytes > route.max_body_bytes:  # of what came before its turn
             raise too_large(route)
-        self.call = Call(self, route.service)
-        route.service.connect(self.call)
+        if route.cache is None or not self.gate.keeper.take(self):
+            self.call_service()
+
+    def call_service(self) -> None:
+        """Ask the route's service. Raise the Problem if it cannot be asked."""
+        service = self.route.service
+        if service is not None:
+            self.call = Call(self, service)
+            service.connect(self.call)
 
     def send_body(self, chunk: bytes) -> None:
         """Pass on a piece of the request's body; the limit holds for chunked bodies too."""
@@ -127,6 +138,8 @@ class Exchange:
         self.has_head = True
         if self.request.wants_websocket:  # and does not get it: what follows may be anything
             self.closes = True
+        if self.request.method not in SAFE and status < 400:
+            self.gate.keeper.written(self)
         compression = self.route.compression
         if compression is not None and (length is None or length >= compression.min_bytes or status == 304):
             fields, length = encoder.apply(compression, self, fields, length, has_no_body)
@@ -166,6 +179,8 @@ class Exchange:
         if self.call is not None:
             self.call.connection = None  # free for the next, whom a slow client of this one must not slow down
         self.status = known.status
+        if self.request.method not in SAFE and known.status < 400:
+            self.gate.keeper.written(self)
         self.answered_at = time.perf_counter()
         self.has_head = True
         self.bytes_out = len(body)
@@ -251,6 +266,8 @@ class Exchange:
             self._finish()
         elif self.has_head:
             self.refuse(GatewayTimeout("Nothing moved for too long."))
+        elif self.fetch is not None:
+            self.gate.keeper.give_up(self, self.fetch)
         elif self.route.service is None:
             self.refuse(Unavailable("The gateway is too busy to answer this itself."))
         elif self.call is None:
@@ -288,6 +305,8 @@ class Exchange:
         self._finish()
 
     def _drop_call(self) -> None:
+        if self.fetch is not None:
+            self.fetch.leave(self)
         if self.call is not None:
             self.call.drop()
 

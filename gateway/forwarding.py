@@ -40,7 +40,7 @@ def request_head(exchange: "Exchange", authority: bytes) -> list[bytes]:
         rendered(request) if request.rendered is None else request.rendered,
         exchange.request_id,
         traceparent,
-        forwarded(exchange),
+        forwarded(exchange) if exchange.origin is None else exchange.origin,
     )
     return [head]
 
@@ -69,6 +69,14 @@ def forwarded(exchange: "Exchange") -> bytes:
         return FORWARDED % (client.address, client.scheme, host)
     addresses = b", ".join(chain(request, client.address, hops))
     return FORWARDED % (addresses, b"https" if is_https(exchange) else b"http", request.forwarded_host or host)
+
+
+def origin(exchange: "Exchange") -> bytes:
+    """The same without the client's address."""
+    request, hops = exchange.request, exchange.gate.trusted_hops
+    host = (request.forwarded_host if hops else None) or request.host or b""
+    proto = b"https" if is_https(exchange) else b"http"
+    return b"x-forwarded-proto: %b\r\nx-forwarded-host: %b\r\n" % (proto, host)
 
 
 def is_https(exchange: "Exchange") -> bool:

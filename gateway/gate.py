@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway import meters, pace, reloading
 from gateway.accesslog import AccessLog
+from gateway.cache import Cache
 from gateway.client import ClientConnection
 from gateway.config import GatewaySettings
 from gateway.configuration import TableFile
@@ -18,6 +19,7 @@ from gateway.endings import Endings
 from gateway.entries import RoutesFile, UpstreamEntry
 from gateway.exchange import Exchange
 from gateway.heads import KnownFields, KnownLines
+from gateway.keeper import Keeper
 from gateway.limiter import Limiter
 from gateway.meters import Meters
 from gateway.revocations import RevocationFeed, RevocationSet
@@ -53,6 +55,7 @@ class Gate:
         self.upstreams: dict[str, Upstream] = {}
         self.retired: weakref.WeakSet[Upstream] = weakref.WeakSet()  # of earlier tables, until their last answer
         self.followers: list[Callable[[RoutesFile], None]] = []
+        self.keeper = Keeper(self, Cache(0, 0))
         self._use(file.read_or_last_right())
         meters.TABLE_LOADED.set(time.time())
         self.feed = RevocationFeed(settings.amqp_url.get_secret_value(), self.revoked)
@@ -88,6 +91,7 @@ class Gate:
                 meters.forget_upstream(name)
         self.cors: Cors = routes_file.defaults.cors_or(self.settings.allowed_origins)
         self.tokens.trust(routes_file.issuers)
+        self.keeper.adopt(table.routes, routes_file.cache)
         self.table: Table = table
         self.routes_file: RoutesFile = routes_file
         self.upstreams = upstreams
@@ -190,6 +194,7 @@ class Gate:
         self.clock = now + TICK_S
         for client in [client for client in self.clients if client.deadline < now]:
             client.deadline_passed()
+        self.keeper.pass_deadlines(now)
         for upstream in (*self.upstreams.values(), *self.retired):
             upstream.tick(now)
 
@@ -202,6 +207,7 @@ class Gate:
         """Hand the numbers to prometheus_client."""
         self.meters.flush()
         self.limiter.flush_meters()
+        self.keeper.flush_meters()
         meters.CONNECTIONS.set(len(self.clients))
         self.meters.count_tunnels(self.tunnels)
         meters.CACHED_TOKENS.set(len(self.tokens))

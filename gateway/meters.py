@@ -66,6 +66,10 @@ LIMIT_BUCKETS = Gauge("gateway_limit_buckets", "Buckets of a limit in memory", [
 COMPRESSED_BYTES = Counter(
     "gateway_compressed_bytes", "Bytes of bodies before they were compressed (in) and after (out)", ["coding", "side"]
 )
+CACHE_REQUESTS = Counter("gateway_cache_requests", "Requests of routes with a cache", ["route", "outcome"])
+CACHE_BYTES = Gauge("gateway_cache_bytes", "What the answers kept take", multiprocess_mode="livesum")
+CACHE_ENTRIES = Gauge("gateway_cache_entries", "Answers kept", multiprocess_mode="livesum")
+CACHE_EVICTED = Counter("gateway_cache_evicted", "Answers that had to make room for others")
 DROPPED_LINES = Counter("gateway_access_log_dropped_lines", "Access log lines lost to a slow reader")
 
 

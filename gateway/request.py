@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gateway.config import GatewaySettings
     from gateway.exchange import Exchange
 
+SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"})
 MOST_FIELDS = 100
 

@@ -11,6 +11,7 @@ from gateway.limits import Limit
 from gateway.paths import normalise
 
 if TYPE_CHECKING:
+    from gateway.cache import Policy
     from gateway.compression import Compression
     from gateway.conditions import Conditions
     from gateway.cors import Cors
@@ -46,6 +47,7 @@ class Route:
     conditions: "Conditions | None" = None
     adds: bytes = b""  # fields of every answer
     compression: "Compression | None" = None
+    cache: "Policy | None" = None
     cache_control: bytes = b""  # the field in answers that are no errors, whatever the upstream says
     limits: tuple[Limit, ...] = ()  # counted before the token is looked at
     user_limits: tuple[Limit, ...] = ()  # counted when the user is known
@@ -58,7 +60,7 @@ class Route:
     def __post_init__(self) -> None:
         self.log_fields = f'"route":"{self.template}","upstream":"{self.upstream or ""}"'.encode()
         self.is_guarded = bool(self.scopes_all or self.scopes_any or self.needs_aal2 or OWN not in self.issuers)
-        self.is_marked = bool(self.adds or self.cache_control)
+        self.is_marked = bool(self.adds or self.cache_control or self.cache)
         if self.compression is not None:
             self.compressed_from = self.compression.min_bytes
 
