@@ -6,10 +6,12 @@ from pydantic import Field, SecretStr
 
 from services.auth.addresses import Email
 from services.auth.models import ClientBody, ClientQuery, Metadata, Password, RedirectQuery, Secret
+from services.auth.phones import Phone
 from services.auth.pkce import Challenge
 from shared.errors import FieldError, ValidationFailed
 
 T = TypeVar("T")
+Channel = Literal["sms", "whatsapp"]
 
 MailType = Literal[
     "signup", "email", "invite", "magiclink", "recovery", "email_change", "email_change_current", "email_change_new"
@@ -30,9 +32,11 @@ class PkceBody(ClientBody):
 
 
 class SignUp(PkceBody):
-    """An address and a password; or neither, for a guest."""
+    """An address or a number, and a password; or neither, for a guest."""
 
     email: Email | None = None
+    phone: Phone | None = None
+    channel: Channel | None = None
     password: Password | None = None
     data: Metadata | None = Field(None, description="becomes user_metadata")
 
@@ -42,7 +46,11 @@ class Merge(ClientBody):
 
 
 class Otp(PkceBody):
-    email: Email
+    """Either an address or a number."""
+
+    email: Email | None = None
+    phone: Phone | None = None
+    channel: Channel | None = None
     data: Metadata | None = Field(None, description="becomes user_metadata of a new user")
     create_user: bool | None = Field(True, description="false: only for users there are")
 
@@ -64,6 +72,7 @@ class Grant(ClientBody):
     """Which members are needed depends on `grant_type`."""
 
     email: Email | None = None
+    phone: Phone | None = None
     password: Password | None = None
     refresh_token: Secret | None = None
     auth_code: Secret | None = None
@@ -72,6 +81,8 @@ class Grant(ClientBody):
 
 class UserChange(PkceBody):
     email: Email | None = None
+    phone: Phone | None = None
+    channel: Channel | None = None
     password: Password | None = None
     current_password: Password | None = Field(None, description="if given, it must be right")
     nonce: Secret | None = Field(None, description="the code that `reauthenticate` mailed")
@@ -79,10 +90,11 @@ class UserChange(PkceBody):
 
 
 class Verification(ClientBody):
-    """Either the code of a mail with its address, or the hash of its link."""
+    """Either a code with the address or number it went to, or the hash of a link."""
 
     type: VerifyType
     email: Email | None = None
+    phone: Phone | None = None
     token: Secret | None = None
     token_hash: Secret | None = None
 
@@ -99,8 +111,11 @@ class LinkForm(LinkQuery):
 
 
 class Resend(PkceBody):
-    type: Literal["signup", "email", "email_change"]
-    email: Email
+    """`signup` and `email_change` go with an address, `sms` and `phone_change` with a number."""
+
+    type: Literal["signup", "email", "email_change", "sms", "phone_change"]
+    email: Email | None = None
+    phone: Phone | None = None
 
 
 def need(value: T | None, name: str) -> T:

@@ -23,6 +23,12 @@ def hashes_of_code(kinds: Collection[str], address: str, code: str) -> list[byte
     return [mac for kind in kinds for mac in here.sealer.macs(f"{kind}\n{address}\n{code}".encode(), "one-time code")]
 
 
+def new_code(address: str) -> tuple[str, bool]:
+    """Six digits for an address or number; and whether they are fixed, for a test address that nothing is sent to."""
+    fixed = here.settings.fixed_codes.get(address)
+    return (fixed, True) if fixed else (f"{secrets.randbelow(1_000_000):06d}", False)
+
+
 def consume_code(conn: Connection, kinds: Collection[str], address: str, code: str) -> store.Consumed | None:
     """Use up the digits that went to an address or number. The caller must commit, whatever comes of it."""
     hashes = hashes_of_code(kinds, address, code)

@@ -1,6 +1,7 @@
 """Settings of the auth service, beside those of every component."""
 
 import base64
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -8,10 +9,14 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, HttpUrl, SecretStr, TypeAdapter, field_validator, model_validator
 
+from services.auth.addresses import normalise
+from services.auth.phones import normalise_phone
 from services.auth.places import FORBIDDEN_SCHEMES, Places
 from services.auth.relying_party import RelyingParty
+from services.auth.webhooks import decode_secrets
 from shared.settings import PostgresUrl, Settings
 
+HOOKS = ("send_sms", "send_mail", "before_user_created", "access_token")
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -53,6 +58,21 @@ class AuthSettings(Settings):
     webauthn_origins: str = Field(
         "", description="pages and apps that may ask for passkeys, separated by commas; empty: PUBLIC_URL's origin"
     )
+    sms_lifetime_s: int = Field(600, ge=30, le=86_400, description="how long the code of an SMS is good")
+    test_codes: SecretStr = Field(
+        SecretStr(""), description="`address=code` or `+number=code`, separated by commas: fixed codes, nothing is sent"
+    )
+    hook_send_sms_url: str = Field("", description="is called to send an SMS; without it there are no phone numbers")
+    hook_send_mail_url: str = Field("", description="is called to send a mail, in place of notify")
+    hook_before_user_created_url: str = Field("", description="is asked whether a sign-up is welcome")
+    hook_access_token_url: str = Field("", description="is asked for further claims of an access token")
+    hook_secrets: SecretStr = Field(
+        SecretStr(""), description="`v1,whsec_` and base64, several separated by `|`: every call is signed with each"
+    )
+    hook_timeout_s: float = Field(3, gt=0, le=10, description="time budget of one call of a hook")
+    hook_fail_open: str = Field(
+        "", description="`before_user_created`, `access_token` or both: their failure is passed over, not a refusal"
+    )
     cleanup_interval_s: int = Field(60, ge=1, description="how often the worker deletes what has expired")
 
     @field_validator("secret_keys")
@@ -60,6 +80,33 @@ class AuthSettings(Settings):
     def _hold_32_bytes(cls, value: SecretStr) -> SecretStr:
         decode_keys(value)
         return value
+
+    @field_validator("hook_secrets")
+    @classmethod
+    def _are_secrets_of_hooks(cls, value: SecretStr) -> SecretStr:
+        decode_secrets(value.get_secret_value())
+        return value
+
+    @field_validator("test_codes")
+    @classmethod
+    def _are_codes(cls, value: SecretStr) -> SecretStr:
+        decode_codes(value)
+        return value
+
+    @field_validator("hook_send_sms_url", "hook_send_mail_url", "hook_before_user_created_url", "hook_access_token_url")
+    @classmethod
+    def _is_address_of_hook(cls, value: str) -> str:
+        if value:
+            TypeAdapter(HttpUrl).validate_python(value)
+        return value
+
+    @model_validator(mode="after")
+    def _hooks_are_signed(self) -> Self:
+        if any(map(self.hook_url, HOOKS)) and not self.hook_secrets.get_secret_value():
+            raise ValueError("HOOK_SECRETS is missing: calls of hooks are signed")
+        if not self.hooks_that_fail_open <= {"before_user_created", "access_token"}:
+            raise ValueError("HOOK_FAIL_OPEN names a hook that it is not for")
+        return self
 
     @field_validator("public_url")
     @classmethod
@@ -89,10 +136,38 @@ class AuthSettings(Settings):
         named = [origin.strip() for origin in self.webauthn_origins.split(",") if origin.strip()]
         return RelyingParty.of(self.webauthn_rp_id, self.webauthn_rp_name, named, self.public_url)
 
+    def hook_url(self, hook: str) -> str:
+        """Where a hook of HOOKS is, or nothing."""
+        return str(getattr(self, f"hook_{hook}_url"))
+
+    @property
+    def hooks_that_fail_open(self) -> frozenset[str]:
+        return frozenset(filter(None, (name.strip() for name in self.hook_fail_open.split(","))))
+
+    @property
+    def sms_is_on(self) -> bool:
+        return bool(self.hook_send_sms_url)
+
+    @cached_property
+    def fixed_codes(self) -> dict[str, str]:
+        """Codes of test addresses and numbers, for those who review an app."""
+        return decode_codes(self.test_codes)
+
     @cached_property
     def places(self) -> Places:
         """Where a link may lead."""
         return Places(self.site_url, filter(None, (url.strip() for url in self.redirect_urls.split(","))))
+
+
+def decode_codes(value: SecretStr) -> dict[str, str]:
+    """`address=code` pairs by address or number; raise ValueError (without the value)."""
+    codes = {}
+    for pair in filter(None, (pair.strip() for pair in value.get_secret_value().split(","))):
+        to, _, code = pair.rpartition("=")
+        if not re.fullmatch(r"[0-9]{6}", code):
+            raise ValueError("each must be an address or number, an equals sign and six digits")
+        codes[normalise(to) if "@" in to else normalise_phone(to)] = code
+    return codes
 
 
 def decode_keys(value: SecretStr) -> list[bytes]:

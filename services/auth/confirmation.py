@@ -8,7 +8,7 @@ from services.auth.metrics import VERIFICATIONS
 from services.auth.parts import here
 from services.auth.sessions import open_session, session_answer
 from services.auth.verification import complete
-from shared.errors import FieldError, Forbidden, ValidationFailed
+from shared.errors import Forbidden
 from shared.postgres import Connection
 from shared.routing import Blueprint, public
 
@@ -81,8 +81,7 @@ def _is_contested(link: bodies.LinkQuery) -> bool:
 def _consume(conn: Connection, body: bodies.Verification) -> store.Consumed | None:
     if body.token_hash is not None:
         return store.consume_link(conn, kinds.TAKEN_BY[body.type], hash_of_link(body.token_hash.get_secret_value()))
-    if body.email is None or body.token is None:
-        missing = "#/email" if body.email is None else "#/token"
-        detail = "Send token and email, or token_hash"
-        raise ValidationFailed(f"{missing}: {detail}", errors=[FieldError(detail=detail, pointer=missing)])
-    return consume_code(conn, kinds.TAKEN_BY[body.type], body.email, body.token.get_secret_value())
+    is_text = body.type in (kinds.SMS, kinds.PHONE_CHANGE)
+    address = bodies.need(body.phone, "phone") if is_text else bodies.need(body.email, "email")
+    token = bodies.need(body.token, "token").get_secret_value()
+    return consume_code(conn, kinds.TAKEN_BY[body.type], address, token)

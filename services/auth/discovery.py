@@ -28,8 +28,9 @@ def list_public_keys() -> models.PublicKeys:
 def get_settings() -> models.PublicSettings:
     """Which ways to log in there are."""
     return models.PublicSettings(
-        external={"email": True, "phone": False, "anonymous_users": False},
+        external={"email": True, "phone": here.settings.sms_is_on, "anonymous_users": here.settings.guests},
         mailer_autoconfirm=here.settings.autoconfirm,
+        sms_provider="hook" if here.settings.sms_is_on else "",
     )
 
 

@@ -18,9 +18,10 @@ WRONG = ("Invalid login credentials", "invalid_credentials")
 
 def by_password(body: bodies.Grant) -> models.Session:
     """Unknown address, wrong password: the same answer after the same work."""
-    email, password = need(body.email, "email"), need(body.password, "password").get_secret_value()
-    bucket = bucket_of(email)
-    user = _verified(email, password, bucket)
+    address = body.phone if body.phone is not None and body.email is None else need(body.email, "email")
+    password = need(body.password, "password").get_secret_value()
+    bucket = bucket_of(address)
+    user = _verified(address, password, bucket)
     is_outdated = here.passwords.is_outdated(user.password_hash or "")
     new_hash = here.passwords.hash(password) if is_outdated else None
     with here.db.transaction() as conn:
@@ -33,18 +34,21 @@ def by_password(body: bodies.Grant) -> models.Session:
     return session_answer(entered, session)
 
 
-def _verified(email: str, password: str, bucket: bytes) -> rows.User:
+def _verified(address: str, password: str, bucket: bytes) -> rows.User:
     """The user whose password this is. A try counts before it is judged, so that many at once do not slip through."""
     with here.db.transaction() as conn:
         tries = store.count_log_in_try(conn, bucket, window_s=here.settings.log_in_window_s)
-        user = store.get_user_by_email(conn, email)
+        is_email = "@" in address
+        user = store.get_user_by_email(conn, address) if is_email else store.get_user_by_phone(conn, address)
     if tries.tries > here.settings.log_in_tries:
         LOG_INS.labels("throttled").inc()
         code, retry_after_s = "over_request_rate_limit", max(tries.left_s, 1)
         raise TooManyRequests("Too many tries to log in.", code=code, retry_after_s=retry_after_s)
     if not here.passwords.verify(user.password_hash if user else None, password) or user is None:
         raise _refused_log_in(*WRONG)
-    if user.email_confirmed_at is None:
+    if not is_email and user.phone_confirmed_at is None:
+        raise _refused_log_in("Phone not confirmed", "phone_not_confirmed")
+    if is_email and user.email_confirmed_at is None:
         raise _refused_log_in("Email not confirmed", "email_not_confirmed")
     return user
 

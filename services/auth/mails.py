@@ -9,8 +9,8 @@ from uuid import UUID
 
 from flask import request
 
-from services.auth import kinds, rows, store
-from services.auth.codes import hash_of_link, hashes_of_code
+from services.auth import hooks, kinds, rows, store
+from services.auth.codes import hash_of_link, hashes_of_code, new_code
 from services.auth.parts import here
 from services.auth.pkce import Challenge
 from shared import outbox
@@ -60,8 +60,8 @@ def send_secret(
     `to` is the address, the user's own unless given. `redirect_to` is what the app wished for; it goes into the link
     only if it is allowed.
     """
-    secret, code = secrets.token_urlsafe(32), f"{secrets.randbelow(1_000_000):06d}"
     email = to or user.email or ""
+    secret, (code, is_fixed) = secrets.token_urlsafe(32), new_code(email)
     first_of_all = kind in (kinds.SIGNUP, kinds.INVITE)
     lifetime_s = here.settings.confirmation_lifetime_s if first_of_all else here.settings.code_lifetime_s
     store.put_one_time_token(
@@ -80,7 +80,8 @@ def send_secret(
         params["link"] = _link(secret, kind, redirect_to)
     if kind in kinds.EMAIL_CHANGE:
         params |= {"email": user.email or "", "new_email": user.new_email or ""}
-    send(conn, user, TEMPLATES[kind], params, lifetime_s, to=email)
+    if not is_fixed:
+        send(conn, user, TEMPLATES[kind], params, lifetime_s, to=email)
     return store.update_mail_sent(conn, user.id, kind) or user
 
 
@@ -125,14 +126,17 @@ def tell_of_reuse(conn: Connection, user: rows.User, device_name: str) -> None:
 def send(
     conn: Connection, user: rows.User, template: str, params: dict[str, str], lifetime_s: int, *, to: str | None = None
 ) -> None:
-    """Ask notify for one mail, to the user's address unless told otherwise, with the name they go by."""
+    """Ask notify, or the operator's hook, for one mail, to the user's address unless told otherwise."""
+    params = {"name": _name(user), **params}
+    if here.settings.hook_send_mail_url:
+        return hooks.ask_to_send_mail(conn, user, to or user.email or "", template, params, lifetime_s)
     event = MessageRequested(
         message_id=new_id(),
         user_id=user.id,
         email=to or user.email,
         channels=["email"],
         template=template,
-        params={"name": _name(user), **params},
+        params=params,
         locale=locale_of(user),
         expires_at=datetime.now(UTC) + timedelta(seconds=lifetime_s),
     )

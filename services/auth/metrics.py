@@ -8,6 +8,7 @@ SIGN_UPS = Counter(
 LOG_INS = Counter("auth_log_ins", "Log-ins with a password by result", ["result"])
 REFRESHES = Counter("auth_refreshes", "Refresh tokens presented, by what they meant (see rotation.py)", ["result"])
 VERIFICATIONS = Counter("auth_verifications", "Links and codes of mails presented, by result", ["result"])
+HOOK_CALLS = Counter("auth_hook_calls", "Calls of hooks by hook and result", ["hook", "result"])
 SESSIONS_ENDED = Counter("auth_sessions_ended", "Sessions ended early, by reason", ["reason"])
 FACTOR_CHECKS = Counter(
     "auth_factor_checks", "Answers to a second factor, by its kind and what became of them", ["kind", "result"]

@@ -42,7 +42,8 @@ def _require_fresh(before: rows.User, body: bodies.UserChange) -> None:
         return
     if body.nonce is None:
         raise BadRequest("Password update requires reauthentication", code="reauthentication_needed")
+    address = (before.email if before.email_confirmed_at else before.phone) or ""
     with here.db.transaction() as conn:  # of its own: a wrong try must count
-        right = consume_code(conn, [kinds.REAUTHENTICATION], before.email or "", body.nonce.get_secret_value())
+        right = consume_code(conn, [kinds.REAUTHENTICATION], address, body.nonce.get_secret_value())
     if right is None or right.user_id != before.id:
         raise UnprocessableContent("Nonce has expired or is invalid", code="reauthentication_not_valid")

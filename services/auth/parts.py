@@ -10,6 +10,7 @@ from services.auth.config import AuthSettings, decode_keys
 from services.auth.keys import KeyRing
 from services.auth.passwords import Passwords
 from services.auth.sealing import Sealer
+from services.auth.webhooks import Webhooks, decode_secrets
 from shared.postgres import Database
 
 
@@ -20,6 +21,7 @@ class Parts:
     sealer: Sealer
     keys: KeyRing
     passwords: Passwords
+    webhooks: Webhooks
 
     @classmethod
     def of(cls, settings: AuthSettings) -> "Parts":
@@ -27,7 +29,9 @@ class Parts:
         db = Database(settings.database_url.get_secret_value(), size=settings.web_threads, application_name="auth")
         sealer = Sealer(decode_keys(settings.secret_keys))
         passwords = Passwords(settings.password_hashers, wait_s=settings.password_wait_s)
-        return cls(settings, db, sealer, KeyRing(db, sealer), passwords)
+        secrets = decode_secrets(settings.hook_secrets.get_secret_value())
+        webhooks = Webhooks(secrets, timeout_s=settings.hook_timeout_s)
+        return cls(settings, db, sealer, KeyRing(db, sealer), passwords, webhooks)
 
 
 here = cast(Parts, LocalProxy(lambda: current_app.extensions["auth"]))

@@ -3,11 +3,14 @@
 None of the answers tells whether there is a user with the address, whether one was made, or whether a mail was sent.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
-from services.auth import bodies, kinds, mails, models, rows, store
+from services.auth import bodies, hooks, kinds, mails, models, phone_log_in, rows, store
 from services.auth.parts import here
+from services.auth.pkce import Challenge
 from services.auth.registration import register, rehearse
+from shared.errors import BadRequest, Problem
 from shared.ids import new_id
 from shared.postgres import Connection
 from shared.routing import Blueprint, public
@@ -19,7 +22,15 @@ bp = Blueprint("passwordless", __name__, url_prefix="/auth/v1")
 @public
 def send_otp(query: models.RedirectQuery, body: bodies.Otp) -> models.Nothing:
     """Send a code and a link that log in; a user is made unless `create_user` is false."""
-    _send_magic_link(query, body, body.data or {}, makes_user=body.create_user is not False)
+    if body.email is not None and body.phone is not None:
+        raise BadRequest("Only an email address or phone number should be provided", code="validation_failed")
+    challenge, makes_user = body.challenge, body.create_user is not False
+    refusal = hooks.refusal_of_user(body.email, body.phone, body.data or {}) if makes_user else None
+    if body.phone is not None:
+        phone_log_in.send_otp(body, body.phone, refusal)
+    else:
+        email = bodies.need(body.email, "email")
+        _send_magic_link(_Wish(email, body.data or {}, query.redirect_to, challenge, makes_user, refusal))
     return models.Nothing()
 
 
@@ -27,7 +38,9 @@ def send_otp(query: models.RedirectQuery, body: bodies.Otp) -> models.Nothing:
 @public
 def send_magic_link(query: models.RedirectQuery, body: bodies.MagicLink) -> models.Nothing:
     """The same, as older clients ask for it."""
-    _send_magic_link(query, body, body.data or {}, makes_user=True)
+    challenge = body.challenge
+    refusal = hooks.refusal_of_user(body.email, None, body.data or {})
+    _send_magic_link(_Wish(body.email, body.data or {}, query.redirect_to, challenge, True, refusal))
     return models.Nothing()
 
 
@@ -50,9 +63,13 @@ def recover(query: models.RedirectQuery, body: bodies.Recovery) -> models.Nothin
 def resend(query: models.RedirectQuery, body: bodies.Resend) -> models.Nothing:
     """Send the mails of a sign-up or of a change of address again, at most once an interval."""
     challenge = body.challenge
+    if body.type in (kinds.SMS, kinds.PHONE_CHANGE):
+        phone_log_in.resend(bodies.need(body.phone, "phone"), body.type)
+        return models.Nothing()
+    email = bodies.need(body.email, "email")
     kind = kinds.EMAIL_CHANGE_CURRENT if body.type == "email_change" else kinds.SIGNUP
     with here.db.transaction() as conn:
-        user = mails.lock_recipient(conn, body.email, kind)
+        user = mails.lock_recipient(conn, email, kind)
         if user is not None and kind == kinds.SIGNUP and user.email_confirmed_at is None:
             mails.send_secret(conn, user, kind, redirect_to=query.redirect_to, challenge=challenge)
         elif user is not None and kind == kinds.EMAIL_CHANGE_CURRENT and user.new_email is not None:
@@ -62,29 +79,43 @@ def resend(query: models.RedirectQuery, body: bodies.Resend) -> models.Nothing:
     return models.Nothing()
 
 
-def _send_magic_link(
-    query: models.RedirectQuery, body: bodies.PkceBody, user_metadata: dict[str, Any], *, makes_user: bool
-) -> None:
-    challenge, email = body.challenge, body.email  # type: ignore[attr-defined]
+@dataclass(frozen=True)
+class _Wish:
+    """For whom a magic link is wished; `refusal` is why the operator wants no new user with this address."""
+
+    email: str
+    user_metadata: dict[str, Any]
+    redirect_to: str | None
+    challenge: Challenge | None
+    makes_user: bool
+    refusal: Problem | None
+
+
+def _send_magic_link(wish: _Wish) -> None:
     with here.db.transaction() as conn:
-        user = _recipient(conn, email, user_metadata, makes_user=makes_user)
+        user = _recipient(conn, wish)
         if user is None:
-            rehearse(conn, kinds.MAGIC_LINK, None, user_metadata)
+            rehearse(conn, kinds.MAGIC_LINK, None, wish.user_metadata)
         else:
             mails.send_secret(
                 conn,
                 user,
                 kinds.MAGIC_LINK,
-                redirect_to=query.redirect_to,
-                challenge=challenge,
-                user_metadata=user_metadata,
+                redirect_to=wish.redirect_to,
+                challenge=wish.challenge,
+                user_metadata=wish.user_metadata,
             )
 
 
-def _recipient(conn: Connection, email: str, user_metadata: dict[str, Any], *, makes_user: bool) -> rows.User | None:
+def _recipient(conn: Connection, wish: _Wish) -> rows.User | None:
     """Whom to send a magic link, if anybody. A new user has no password."""
-    made = makes_user and store.insert_user(conn, new_id(), email, None, user_metadata, is_confirmed=False)
-    if made:
-        register(conn, made)
-        return made
-    return mails.lock_recipient(conn, email, kinds.MAGIC_LINK)
+    if wish.makes_user and wish.refusal is None:
+        made = store.insert_user(conn, new_id(), wish.email, None, wish.user_metadata, is_confirmed=False)
+        if made is not None:
+            register(conn, made)
+            return made
+    if wish.refusal is not None and store.get_user_by_email(conn, wish.email) is None:
+        raise wish.refusal
+    # A sign-up that waits for its confirmation may be a stranger's: its code must not do for the one that is asked for.
+    store.update_contested(conn, wish.email, None)
+    return mails.lock_recipient(conn, wish.email, kinds.MAGIC_LINK)

@@ -16,7 +16,7 @@ RETRY_S = 600
 
 
 def id_of_sign_up(email: str) -> UUID:
-    """The id that a sign-up with this address gives now: a UUIDv7, the same for ten minutes.
+    """The id that a sign-up with this address (or number) gives now: a UUIDv7, the same for ten minutes.
 
     Whoever signs up again because the answer was lost is told the same id. And as the id does not depend on whether
     the address is taken, nobody learns that from it.
@@ -73,20 +73,21 @@ def rehearse(
             mails.send_secret(conn, user, kind)
 
 
-def as_signed_up(email: str, user_metadata: dict[str, Any]) -> rows.User:
+def as_signed_up(email: str | None, user_metadata: dict[str, Any], *, phone: str | None = None) -> rows.User:
     """The user that a sign-up answers with, whether it made one or not."""
     now = datetime.now(UTC)
     return rows.User(
-        id=id_of_sign_up(email),
+        id=id_of_sign_up(email or phone or ""),
         email=email,
         email_confirmed_at=None,
-        confirmation_sent_at=now,
+        confirmation_sent_at=now if email else None,
         password_hash=None,
         role="authenticated",
         user_metadata=user_metadata,
-        app_metadata=store.EMAIL_ONLY,
+        app_metadata=store.EMAIL_ONLY if email else store.PHONE_ONLY,
         is_anonymous=False,
         last_sign_in_at=None,
         created_at=now,
         updated_at=now,
+        phone=phone,
     )

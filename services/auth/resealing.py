@@ -14,6 +14,7 @@ BATCH = 200
 SEALED = (
     SealedColumn("signing_keys", "kid", "private_key_sealed"),
     SealedColumn("factors", "id", "seed_sealed"),
+    SealedColumn("hook_calls", "id", "payload_sealed"),
 )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.auth import bodies, grants, guests, kinds, mails, models, rows, store
+from services.auth import bodies, grants, guests, hooks, kinds, mails, models, phone_log_in, rows, store
 from services.auth.metrics import SIGN_UPS
 from services.auth.parts import here
 from services.auth.passwords import require_strong
@@ -23,6 +23,11 @@ def sign_up(query: models.RedirectQuery, body: bodies.SignUp) -> models.SignUpAn
 
     Without address and password a guest comes in.
     """
+    refusal = hooks.refusal_of_user(body.email, body.phone, body.data or {})
+    if refusal is not None:
+        raise refusal
+    if body.phone is not None and body.email is None:
+        return models.SignUpAnswer(models.User.of(phone_log_in.sign_up(body, body.phone)))
     if body.email is None and body.password is None:
         return models.SignUpAnswer(guests.enter(body))
     email, password = bodies.need(body.email, "email"), bodies.need(body.password, "password").get_secret_value()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from flask import request
 
-from services.auth import models, rows, store
+from services.auth import hooks, models, rows, store
 from services.auth.devices import device_of
 from services.auth.endings import end_sessions
 from services.auth.parts import here
@@ -29,7 +29,7 @@ def open_session(conn: Connection, user: rows.User, method: str) -> rows.Session
 
 def session_answer(user: rows.User, session: rows.Session) -> models.Session:
     """What the client keeps: fresh tokens. Not while a connection is held, for the key may have to be read."""
-    access = mint_access_token(here.settings, here.keys.signing_key(), user, session)
+    access = mint_access_token(here.settings, here.keys.signing_key(), user, session, hooks.more_claims)
     return models.Session(
         access_token=access.token,
         expires_in=TOKEN_LIFETIME_S,

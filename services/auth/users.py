@@ -1,6 +1,6 @@
 """The caller's own account."""
 
-from services.auth import bodies, kinds, mails, models, rows, store
+from services.auth import bodies, kinds, mails, models, rows, store, texts
 from services.auth.assurance import require_caller, require_step_up
 from services.auth.endings import end_sessions
 from services.auth.new_password import new_password_hash
@@ -31,9 +31,13 @@ def reauthenticate() -> models.Nothing:
     """Send the caller the nonce that a new password may need."""
     with here.db.transaction() as conn:
         owner = require_user(conn)
-        if owner.email_confirmed_at is None:
+        if owner.email_confirmed_at is None and owner.phone_confirmed_at is None:
             raise UnprocessableContent("There is no address to send a nonce to.", code="validation_failed")
-        mails.send_secret(conn, _may_get_mail(conn, owner, kinds.REAUTHENTICATION), kinds.REAUTHENTICATION)
+        locked = _may_get_mail(conn, owner, kinds.REAUTHENTICATION)
+        if owner.email_confirmed_at is not None:
+            mails.send_secret(conn, locked, kinds.REAUTHENTICATION)
+        else:
+            texts.send_code(conn, locked, kinds.REAUTHENTICATION, owner.phone or "", None)
     return models.Nothing()
 
 
@@ -44,14 +48,16 @@ def change_user(query: models.RedirectQuery, body: bodies.UserChange) -> models.
     old one and the new one have both confirmed it."""
     with here.db.transaction() as conn:
         before = require_user(conn)
-        if not before.is_anonymous and (
-            body.password is not None or (body.email is not None and body.email != before.email)
-        ):
+        new_email = body.email if body.email and body.email != before.email else None
+        new_phone = body.phone if body.phone and body.phone != before.phone else None
+        if (body.password or new_email or new_phone) and not before.is_anonymous:
             require_step_up(require_caller(conn), "update email or password when MFA is enabled", Unauthorized)
-    new_email = body.email if body.email and body.email != before.email else None
-    if new_email:
+    if new_phone:
+        texts.require_sms()
+    if new_email or new_phone:
         count_try("address", limit=here.settings.log_in_tries)
-    password_hash = new_password_hash(before, body, gets_address=bool(new_email)) if body.password else None
+    gets_address = bool(new_email or new_phone)
+    password_hash = new_password_hash(before, body, gets_address=gets_address) if body.password else None
     with here.db.transaction() as conn:
         store.lock_user(conn, before.id)  # two sessions that change the password at once take turns,
         require_user(conn)  # and the one that was ended by the other changes nothing
@@ -64,6 +70,8 @@ def change_user(query: models.RedirectQuery, body: bodies.UserChange) -> models.
             store.delete_one_time_tokens(conn, before.id, [kinds.RECOVERY])
         if new_email is not None:
             after = _change_email(conn, after, new_email, query.redirect_to, body.challenge)
+        if new_phone is not None:
+            after = _change_phone(conn, after, new_phone, body.channel)
     return models.User.of(after)
 
 
@@ -82,13 +90,22 @@ def _change_email(
     return mails.send_change(conn, asked, redirect_to=redirect_to, challenge=challenge)
 
 
+def _change_phone(conn: Connection, owner: rows.User, new_phone: str, channel: str | None) -> rows.User:
+    """Ask the new number."""
+    if store.get_user_by_phone(conn, new_phone) is not None:
+        raise store.phone_exists()
+    _may_get_mail(conn, owner, kinds.PHONE_CHANGE)
+    asked = store.update_new_phone(conn, owner.id, new_phone) or owner
+    return texts.send_code(conn, asked, kinds.PHONE_CHANGE, new_phone, channel)
+
+
 def _may_get_mail(conn: Connection, owner: rows.User, kind: str) -> rows.User:
     """The caller, locked. Raise TooManyRequests(over_email_send_rate_limit)."""
     locked = mails.lock_own_recipient(conn, owner.id, kind)
     if locked is None:
         raise TooManyRequests(
             "For security purposes, you can only request this once in a while.",
-            code="over_email_send_rate_limit",
+            code="over_sms_send_rate_limit" if kind == kinds.PHONE_CHANGE else "over_email_send_rate_limit",
             retry_after_s=max(here.settings.mail_interval_s, 1),
         )
     return locked

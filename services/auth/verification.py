@@ -15,6 +15,10 @@ def complete(conn: Connection, consumed: store.Consumed, password_hash: str | No
     if consumed.kind in (kinds.SIGNUP, kinds.INVITE):
         user = store.update_email_confirmed(conn, consumed.user_id, password_hash)
         return _told(conn, user)
+    if consumed.kind == kinds.SMS:
+        return _told(conn, store.update_phone_confirmed(conn, consumed.user_id))
+    if consumed.kind == kinds.PHONE_CHANGE:
+        return _told(conn, store.update_phone_changed(conn, consumed.user_id, consumed.email))
     if consumed.kind in kinds.EMAIL_CHANGE:
         return _change_email(conn, consumed)
     return _prove_email(conn, consumed, password_hash)

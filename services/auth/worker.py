@@ -3,7 +3,9 @@
 from services.auth import guests, store
 from services.auth.config import AuthSettings
 from services.auth.endings import end_idle_sessions
+from services.auth.hook_sender import send_due
 from services.auth.keys import RETIRING_S
+from services.auth.parts import Parts
 from shared.outbox import PostgresSource
 from shared.postgres import Database
 from shared.relay import Relay
@@ -15,10 +17,12 @@ ENDED_KEPT_S = 604_800  # a week: a late refresh token of an ended session still
 
 def main(settings: AuthSettings) -> int:
     """Run until SIGTERM; the exit status."""
-    db = Database(settings.database_url.get_secret_value(), size=3, application_name="auth-worker")
+    db = Database(settings.database_url.get_secret_value(), size=4, application_name="auth-worker")
+    parts = Parts.of(settings)
     relay = Relay(PostgresSource(db), settings.amqp_url.get_secret_value(), settings.services_left_out)
     loops = {
         "relay": relay.run,
+        "hooks": every(1, lambda: send_due(db, settings, parts.sealer, parts.webhooks)),
         "cleanup": every(settings.cleanup_interval_s, lambda: clean_up(db, settings)),
     }
     return run("auth-worker", settings, loops, ready={"postgres": db.check})
@@ -34,6 +38,7 @@ def clean_up(db: Database, settings: AuthSettings) -> int:
                 store.delete_expired_factors(conn, limit=BATCH),
                 store.delete_expired_challenges(conn, limit=BATCH),
                 store.delete_expired_auth_codes(conn, limit=BATCH),
+                store.delete_expired_hook_calls(conn, limit=BATCH),
                 store.delete_used_challenges(conn, limit=BATCH),
                 store.delete_ended_sessions(conn, kept_s=ENDED_KEPT_S, limit=BATCH),
                 end_idle_sessions(conn, idle_s=settings.session_idle_s, limit=BATCH),

@@ -82,7 +82,7 @@ def get_user_of_session(conn: Connection, user_id: UUID, session_id: UUID | None
     return fetch_one(conn, User, sql, {"user_id": user_id, "session_id": session_id})
 
 
-def update_contested(conn: Connection, email: str, password_hash: str) -> None:
+def update_contested(conn: Connection, email: str, password_hash: str | None) -> None:
     """Note that somebody signs up with another password while a link for this unconfirmed address is good."""
     # The lock comes first, in a statement of its own: only the next one sees what another sign-up has just done.
     execute(conn, "SELECT 1 FROM users WHERE lower(email) = lower(%(email)s) FOR UPDATE", {"email": email})
