@@ -35,14 +35,16 @@ demo: setup ## start the platform and play a phone's whole journey through it
 
 test: ## run the tests on private servers; SERVICE=auth for one component
 	@deploy/local/bootstrap $(if $(filter deploy e2e,$(or $(SERVICE),deploy)),prometheus) \
-	    $(if $(filter gateway,$(or $(SERVICE),gateway)),redis-server)
+	    $(if $(filter gateway,$(or $(SERVICE),gateway)),redis-server) $(if $(filter e2e,$(or $(SERVICE),e2e)),chromium)
 	@$(PY) -m pytest $(if $(SERVICE),tests/$(SERVICE),tests -n 2 --dist loadgroup) $(ARGS)
 
 clients: setup ## existing client libraries, unchanged, against the running platform; needs Node.js and npm
 	@cd tests/clients && npm ci --no-audit --no-fund --silent
 	@$(PY) -m deploy.local up >/dev/null
 	@port=$${GATEHOUSE_PORT:-8080}; \
-	    node tests/clients/auth.mjs http://127.0.0.1:$$port http://127.0.0.1:$$((port + 20))
+	    for script in auth factors; do \
+	        node tests/clients/$$script.mjs http://127.0.0.1:$$port http://127.0.0.1:$$((port + 20)) || exit 1; \
+	    done
 
 chaos: setup ## the long chaos runs: servers and workers killed in the middle of work
 	@$(PY) -m pytest tests/chaos --signups 500 $(ARGS)

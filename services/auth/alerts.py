@@ -28,7 +28,7 @@ def alert(
     factor_type: str,
     **params: str,
 ) -> None:
-    """Mail the template named like the change, and say so to the others. Without an address there is only the event."""
+    """Mail the template named like the change, and say so to the others; the event alone, without a known address."""
     device = device_of(request)
     event = UserSecurityChanged(
         user_id=user.id,
@@ -40,7 +40,7 @@ def alert(
         changed_at=datetime.now(UTC),
     )
     outbox.add(conn, event)
-    if user.email:
+    if user.email and user.email_confirmed_at:
         where = {"factor_type": factor_type, "device": device.name, "ip": device.ip or ""}
         mails.send(conn, user, change, {**where, **params}, MAIL_LIFETIME_S)
 

@@ -1,41 +1,11 @@
 // @supabase/auth-js, unchanged, plays a person's sign-up, two sessions, a stolen refresh token and a log-out.
 // usage: node auth.mjs GATEWAY_URL SIMULATORS_URL
 import assert from "node:assert/strict";
-import { AuthClient } from "@supabase/auth-js";
+import { codeFromMail, ok, phone, report, someone, step } from "./support.mjs";
 
-const [gateway, simulators] = process.argv.slice(2);
-const email = `alice.${crypto.randomUUID().slice(0, 8)}@example.org`;
-const password = crypto.randomUUID();
-
-function phone() {
-  const kept = new Map();
-  const storage = {
-    getItem: (key) => kept.get(key) ?? null,
-    setItem: (key, value) => void kept.set(key, value),
-    removeItem: (key) => void kept.delete(key),
-  };
-  return new AuthClient({ url: `${gateway}/auth/v1`, storage, autoRefreshToken: false, persistSession: true });
-}
-
-async function codeFromMail() {
-  for (let tries = 0; tries < 100; tries++) {
-    const answer = await fetch(`${simulators}/api/messages?channel=smtp&to=${encodeURIComponent(email)}`);
-    const [mail] = (await answer.json()).items;
-    if (mail) return mail.mail.text.match(/\b\d{6}\b/)[0];
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  throw new Error(`no mail for ${email}`);
-}
-
-function ok({ data, error }) {
-  assert.equal(error, null, error?.message);
-  return data;
-}
-
+const { email, password } = someone("alice");
 const android = phone();
 const iphone = phone();
-const played = [];
-const step = (name) => played.push(name);
 
 const signedUp = ok(await android.signUp({ email, password, options: { data: { name: "Alice" } } }));
 assert.equal(signedUp.session, null);
@@ -45,7 +15,7 @@ const early = await android.signInWithPassword({ email, password });
 assert.equal(early.error.code, "email_not_confirmed");
 step("signInWithPassword before confirmation: email_not_confirmed");
 
-const confirmed = ok(await android.verifyOtp({ type: "signup", email, token: await codeFromMail() }));
+const confirmed = ok(await android.verifyOtp({ type: "signup", email, token: await codeFromMail(email) }));
 assert.equal(confirmed.user.email, email);
 step("verifyOtp");
 
@@ -78,5 +48,4 @@ assert.equal((await android.signOut({ scope: "global" })).error, null);
 assert.equal(ok(await android.getSession()).session, null);
 step("signOut");
 
-for (const name of played) console.log(`  ✓ ${name}`);
-console.log(`@supabase/auth-js: ${played.length} passed`);
+report("accounts and sessions");

@@ -12,7 +12,7 @@ import requests
 
 from shared.ids import new_id
 from tests.support.platform import Platform
-from tests.support.waiting import eventually
+from tests.support.signed_up import SignedUp
 
 DEEP = b'{"a":' * 5_000 + b"1" + b"}" * 5_000
 BODIES: dict[str, bytes] = {
@@ -55,7 +55,7 @@ class Caller:
 
     def __init__(self, platform: Platform) -> None:
         self.base, self.http = platform.url("gateway"), requests.Session()
-        self.person = _sign_up(platform)
+        self.person = SignedUp(platform).access_token
         command = ("run", "auth", sys.executable, "-m", "services.auth", "token", "--scope", "messages:send")
         self.server = platform.run("deploy.local", *command).stdout.strip()
 
@@ -66,20 +66,6 @@ class Caller:
         request = self.http.prepare_request(unmended)
         request.url = self.base + url  # as it is written here: requests would mend it
         return self.http.send(request, timeout=20, allow_redirects=False)
-
-
-def _sign_up(platform: Platform) -> str:
-    email, base = f"{new_id()}@example.org", platform.url("gateway")
-    requests.post(f"{base}/auth/v1/signup", json={"email": email, "password": "correct horse 1"}, timeout=20)
-    inbox = f"{platform.url('simulators')}/api/messages"
-
-    def mail() -> Any:
-        return requests.get(inbox, params={"channel": "smtp", "to": email}, timeout=5).json()["items"]
-
-    code = re.search(r"\b\d{6}\b", eventually(mail)[0]["mail"]["text"])
-    assert code is not None
-    body = {"type": "signup", "email": email, "token": code[0]}
-    return str(requests.post(f"{base}/auth/v1/verify", json=body, timeout=20).json()["access_token"])
 
 
 @pytest.fixture(scope="module")
