@@ -6,7 +6,7 @@ from gateway.grants import OWN
 from gateway.paths import normalise
 from gateway.problems import MethodNotAllowed, insufficient_aal, insufficient_scope, no_upgrade
 from gateway.request import Request
-from gateway.table import OPTIONAL, PUBLIC, Route
+from gateway.table import OPTIONAL, PUBLIC, Route, Table
 from shared.errors import NotFound, PayloadTooLarge, Problem, Unauthorized
 from shared.tokens import missing, refusal
 
@@ -94,23 +94,30 @@ def _refuse_token(exchange: "Exchange", problem: Unauthorized) -> None:
 
 def find_route(exchange: "Exchange", request: Request) -> None:
     """Set the exchange's route and the target it asks its upstream for. Raise the Problem if it may not."""
-    path, mark, query = request.target.partition(b"?")
-    gate = exchange.gate
-    path, methods = (gate.operators_table if exchange.client.is_operator else gate.table).find(path)
-    if methods is None:
-        raise NotFound("There is nothing at this address.")
-    route = methods.get(request.method)
-    if route is None:
-        exchange.route = next(iter(methods.values()))
-        raise MethodNotAllowed(method.decode() for method in methods)
-    exchange.route = route
-    exchange.target = (route.upstream_path or path) + mark + query
+    gate, line = exchange.gate, request.line
+    table = gate.operators_table if exchange.client.is_operator else gate.table
+    if line is not None and line.table is table:
+        exchange.route, exchange.target = line.route, line.sent_on
+    else:
+        _look_up(exchange, request, table)
+    route = exchange.route
     if request.wants_websocket and not route.may_upgrade:
         raise no_upgrade()
     if route.conditions is not None:
         route.conditions.check(request)
     if request.content_length is not None and request.content_length > route.max_body_bytes:
         raise too_large(route)
+
+
+def _look_up(exchange: "Exchange", request: Request, table: Table) -> None:
+    route, exchange.target, others = table.place(request.method, request.target)
+    if route is not None:
+        exchange.route = route
+    elif others:
+        exchange.route = next(iter(others.values()))
+        raise MethodNotAllowed(method.decode() for method in others)
+    else:
+        raise NotFound("There is nothing at this address.")
 
 
 def preflight(exchange: "Exchange", request: Request) -> list[bytes] | None:

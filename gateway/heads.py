@@ -14,6 +14,7 @@ from gateway.request import Request, judge_field
 
 if TYPE_CHECKING:
     from gateway.config import GatewaySettings
+    from gateway.table import Route, Table
 
 MOST_HEADS, MOST_HEAD_BYTES = 4_096, 2_048  # of each of two generations
 MOST_LINES, MOST_LINE_BYTES = 1_024, 512
@@ -86,6 +87,7 @@ class _Reader:
         if request.connection is not None and not connection_says(request.connection):
             return None
         request.rendered = rendered(request)
+        request.is_known = True
         return {name: value for name, value in vars(request).items() if name not in ("target", "body")}
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -95,19 +97,32 @@ class _Reader:
         self._complete += 1
 
 
+class KnownLine(NamedTuple):
+    """What a request line says, and where it leads: by `table`, the one in use when it was learned, and no other."""
+
+    method: bytes
+    target: bytes
+    table: "Table"
+    route: "Route"
+    sent_on: bytes  # the target as the service gets it
+
+
 class KnownLines:
-    """Method and target of request lines, by their bytes; those of HTTP/1.1 only."""
+    """Request lines by their bytes; those of HTTP/1.1 only."""
 
     def __init__(self) -> None:
-        self._lines: dict[bytes, tuple[bytes, bytes]] = {}
+        self._lines: dict[bytes, KnownLine] = {}
         self.get = self._lines.get
 
-    def learn(self, line: bytes, request: Request) -> None:
+    def learn(self, line: bytes, request: Request, table: "Table") -> None:
         """Remember a line that llhttp has read as this request's."""
-        if line == b"%b %b HTTP/1.1\r\n" % (request.method, request.target) and len(line) <= MOST_LINE_BYTES:
+        if line != b"%b %b HTTP/1.1\r\n" % (request.method, request.target) or len(line) > MOST_LINE_BYTES:
+            return
+        route, sent_on, _ = table.place(request.method, request.target)
+        if route is not None:
             if len(self._lines) >= MOST_LINES:
                 self._lines.clear()
-            self._lines[line] = request.method, request.target
+            self._lines[line] = KnownLine(request.method, request.target, table, route, sent_on)
 
 
 class KnownAnswer(NamedTuple):

@@ -12,6 +12,7 @@ from shared.errors import Problem
 if TYPE_CHECKING:
     from gateway.config import GatewaySettings
     from gateway.exchange import Exchange
+    from gateway.heads import KnownLine
 
 SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"})
@@ -53,6 +54,7 @@ class Request:
     exchange: Optional["Exchange"] = None
     rendered: bytes | None = None  # the fields that go on and follow from nothing but the request's own
     is_known = False  # its fields have been read and judged before
+    line: "KnownLine | None" = None  # its first line has, too
 
     def __init__(self, target: bytes) -> None:
         self.target = target
@@ -66,7 +68,6 @@ class Request:
         request.__dict__ = fields.copy()
         request.target = target
         request.body = []
-        request.is_known = True
         return request
 
     def refuse(self, problem: Problem) -> None:

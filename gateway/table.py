@@ -108,6 +108,18 @@ class Table:
         if not route.is_prefix and b"{" not in path:
             self._fixed[path] = methods
 
+    def place(self, method: bytes, target: bytes) -> tuple[Route | None, bytes, Methods]:
+        """Where a request leads, its target as the service gets it, and what else is there; nothing is without a route.
+
+        Raise BadRequest(malformed_request) for an ambiguous path.
+        """
+        path, mark, query = target.partition(b"?")
+        path, methods = self.find(path)
+        route = methods.get(method) if methods else None
+        if route is None:
+            return None, b"", methods or {}
+        return route, (route.upstream_path or path) + mark + query, methods or {}
+
     def _find(self, raw_path: bytes) -> tuple[bytes, Methods | None]:
         """The path normalised, and its routes; raise BadRequest(malformed_request) for an ambiguous one."""
         path = normalise(raw_path)
