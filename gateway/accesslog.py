@@ -18,7 +18,7 @@ MOST_PENDING = 64  # batches; beyond that the reader is too slow, and lines are 
 
 LINE = (
     b'{"time":"%b.%03d+00:00","level":"INFO","component":"gateway","logger":"access","message":"request",'
-    b'"request_id":"%b","trace_id":"%b","method":"%b",%b,"status":%d,"duration_ms":%.2f,"upstream_ms":%.2f,'
+    b'"request_id":"%b","trace_id":"%b",%b,"duration_ms":%.2f,"upstream_ms":%.2f,'
     b'"bytes_in":%d,"bytes":%d,"client":"%b"%b%b}\n'
 )
 
@@ -39,8 +39,11 @@ class AccessLog:
     def start(self) -> None:
         self._thread.start()
 
-    def add(self, exchange: "Exchange", seconds: float, upstream_seconds: float) -> None:
-        """Keep one line: every value here is a number, comes from a fixed set, or has been checked."""
+    def add(self, exchange: "Exchange", kind: bytes, seconds: float, upstream_seconds: float) -> None:
+        """Keep one line: every value here is a number, comes from a fixed set, or has been checked.
+
+        `kind` is what all of its kind say: method, route, upstream and status (`meters.Meter`).
+        """
         now = time.time()
         if int(now) != self._second:
             self._second = int(now)
@@ -53,16 +56,14 @@ class AccessLog:
                 (now - self._second) * 1000,
                 exchange.request_id,
                 exchange.traceparent[3:35],
-                request.method,
-                exchange.route.log_fields,
-                exchange.status,
+                kind,
                 seconds * 1000,
                 upstream_seconds * 1000,
                 request.body_bytes,
                 exchange.bytes_out,
                 exchange.address,
                 b',"limit":"%b"' % exchange.limited_by.encode() if exchange.limited_by else b"",
-                b"" if grant is None else b',"user_id":"%b"' % grant.user_id.encode(),
+                b"" if grant is None else grant.log_field,
             )
         )
 

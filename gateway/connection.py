@@ -96,7 +96,8 @@ class UpstreamConnection(asyncio.Protocol):
             self.may_reuse = False  # what came behind the response is nobody's
         if self.is_done:
             self.exchange = None
-            if head and self.may_reuse and len(data) == len(head) + (self.length or 0):
+            is_whole = head and len(data) == len(head) + (self.length or 0)
+            if is_whole and self.may_reuse and self.pool.known_answers.has_room_for(head):
                 self._learn(exchange, head)
             exchange.response_complete()
             if self.may_reuse and exchange.request.is_complete and not self.transport.is_closing():

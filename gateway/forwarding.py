@@ -1,10 +1,10 @@
 """The head of the request that goes to the upstream."""
 
-import random
 import re
 from typing import TYPE_CHECKING
 
 from gateway.addresses import chain
+from gateway.digits import Digits
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 FORWARDED = b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\n"
-_random_bits = random.getrandbits
+_digits = Digits()
 
 
 def is_request_id(value: bytes) -> bool:
@@ -25,8 +25,9 @@ def continue_trace(header: bytes | None) -> bytes:
     """Our own span's traceparent (W3C): the client's trace with a new span id, or a new trace."""
     match = _TRACEPARENT.fullmatch(header) if header else None
     if match is None:
-        return b"00-%032x-%016x-01" % (_random_bits(128) or 1, _random_bits(64) or 1)
-    return b"00-%b-%016x-%b" % (match[1], _random_bits(64) or 1, match[2])
+        digits = _digits.take(48)
+        return b"00-%b-%b-01" % (digits[:32], digits[32:])
+    return b"00-%b-%b-%b" % (match[1], _digits.take(16), match[2])
 
 
 def request_head(exchange: "Exchange", authority: bytes) -> list[bytes]:

@@ -161,10 +161,10 @@ class Gate:
         seconds = time.perf_counter() - exchange.started_at
         call, answered_at = exchange.call, exchange.answered_at
         upstream_seconds = max(0.0, answered_at - call.sent_at) if answered_at and call is not None else 0.0
-        self.meters.record(exchange, seconds, upstream_seconds)
+        meter = self.meters.record(exchange, seconds, upstream_seconds)
         is_probe = exchange.route.upstream is None and exchange.status < 400  # those would drown the rest
         if self.logs_requests and not is_probe:
-            self.access_log.add(exchange, seconds, upstream_seconds)
+            self.access_log.add(exchange, meter.log_fields, seconds, upstream_seconds)
 
     async def _tick(self) -> None:
         """Deadlines, idle connections, logs and metrics, a few times a second."""

@@ -1,6 +1,6 @@
 """What the gateway keeps of a verified token."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 OWN = "gatehouse"  # auth, among the issuers of the route table
 
@@ -15,3 +15,7 @@ class Grant:
     expires_at: float
     is_aal2: bool = False
     issuer: str = OWN
+    log_field: bytes = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "log_field", b',"user_id":"%b"' % self.user_id.encode())

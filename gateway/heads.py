@@ -140,8 +140,12 @@ class KnownAnswers:
         self._answers: dict[bytes, KnownAnswer] = {}
         self.get = self._answers.get
 
+    def has_room_for(self, head: bytes) -> bool:
+        """Asked before an answer is made ready to be learned: where none comes twice, that would be in vain."""
+        return len(self._answers) < MOST_ANSWERS and len(head) <= MOST_ANSWER_BYTES
+
     def learn(self, head: bytes, answer: KnownAnswer) -> None:
-        if len(self._answers) < MOST_ANSWERS and len(head) <= MOST_ANSWER_BYTES:
+        if self.has_room_for(head):
             self._answers[head] = answer
 
     def forget(self) -> None:

@@ -32,7 +32,9 @@ class Limiter:
         """True if the exchange may go on now. Raise RateLimited if a bucket is empty; those before it are one lower."""
         now = monotonic()
         for limit in limits:
-            buckets = self.buckets(limit)
+            buckets = self._buckets.get(limit)
+            if buckets is None:
+                buckets = self.buckets(limit)
             judge(exchange, limit, buckets, buckets.take(key_of(limit, exchange), now))
         return True
 

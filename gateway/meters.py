@@ -80,11 +80,15 @@ def forget_upstream(name: str) -> None:
 
 
 class Meter:
-    """What one route, method and status has seen since the last flush: counts in buckets, and sums."""
+    """What one route, method and status has seen since the last flush: counts in buckets, and sums.
 
-    __slots__ = ("durations", "requests", "seconds", "upstream_durations", "upstream_seconds")
+    `log_fields` is how the access log names the three.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("durations", "log_fields", "requests", "seconds", "upstream_durations", "upstream_seconds")
+
+    def __init__(self, route: Route, method: bytes, status: int) -> None:
+        self.log_fields = b'"method":"%b",%b,"status":%d' % (method, route.log_fields, status)
         self.requests = 0
         self.durations = [0] * (len(BUCKETS) + 1)
         self.seconds = 0.0
@@ -107,13 +111,13 @@ class Meters:
         known = self._compressed.get(coding, (0, 0))
         self._compressed[coding] = known[0] + before, known[1] + after
 
-    def record(self, exchange: "Exchange", seconds: float, upstream_seconds: float) -> None:
-        """Count one exchange that is over."""
+    def record(self, exchange: "Exchange", seconds: float, upstream_seconds: float) -> Meter:
+        """Count one exchange that is over; with others of its kind, which is returned."""
         request = exchange.request
         key = (exchange.route, request.method, exchange.status)
         meter = self._meters.get(key)
         if meter is None:
-            meter = self._meters[key] = Meter()
+            meter = self._meters[key] = Meter(*key)
         meter.requests += 1
         meter.seconds += seconds
         meter.durations[bisect_left(BUCKETS, seconds)] += 1
@@ -122,6 +126,7 @@ class Meters:
             meter.upstream_durations[bisect_left(BUCKETS, upstream_seconds)] += 1
         self.bytes_in += request.body_bytes
         self.bytes_out += exchange.bytes_out
+        return meter
 
     def flush(self) -> None:
         """Hand over what was counted since the last time."""
