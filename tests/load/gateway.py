@@ -12,6 +12,7 @@ import os
 import re
 import statistics
 import subprocess
+import sys
 import tempfile
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -142,6 +143,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=3, help="length of one round")
     parser.add_argument("--only", nargs="*", help=", ".join(KNOWN))
     parser.add_argument("--varied", action="store_true", help="no head twice: another path and field each time")
+    parser.add_argument("--python", default=sys.executable, help="another interpreter of the same version")
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--cost", action="store_true", help="the gateway without each of its features")
     kinds.add_argument("--workers", action="store_true", help="one worker and two, the load on one of their cores")
@@ -156,11 +158,11 @@ def main() -> None:
     elif options.steady:
         names = [DIRECT, *KNOWN[:-1]]
     with tempfile.TemporaryDirectory(prefix="gatehouse-bench-") as folder, ExitStack() as stack:
-        proxies = Proxies(Path(folder), stack, options.only or names, varied=options.varied)
+        proxies = Proxies(Path(folder), stack, options.only or names, varied=options.varied, python=options.python)
         proxies.start()
         table = (steady_table if options.steady else throughput_table)(proxies, options.rounds, options.seconds)
     if options.json:
-        figures = {"versions": versions(), "figures": table}
+        figures = {"versions": versions(options.python), "figures": table}
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 

