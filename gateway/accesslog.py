@@ -48,7 +48,7 @@ class AccessLog:
         if int(now) != self._second:
             self._second = int(now)
             self._clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)).encode()
-        grant, request = exchange.grant, exchange.request
+        grant, request, hops = exchange.grant, exchange.request, exchange.gate.trusted_hops
         self._lines.append(
             LINE
             % (
@@ -61,7 +61,7 @@ class AccessLog:
                 upstream_seconds * 1000,
                 request.body_bytes,
                 exchange.bytes_out,
-                exchange.address,
+                exchange.address if hops else exchange.client.address,
                 b',"limit":"%b"' % exchange.limited_by.encode() if exchange.limited_by else b"",
                 b"" if grant is None else grant.log_field,
             )

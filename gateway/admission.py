@@ -24,8 +24,11 @@ def authenticate(exchange: "Exchange") -> None:
     """The step after the limits that need not know the user. Raise the Problem if the request may not pass."""
     route = exchange.route
     if route.access != PUBLIC:
-        authorization = wanted_authorization(route, exchange.request)
-        if authorization is not None and not _authorise(exchange, authorization):
+        authorization = exchange.request.authorization
+        if authorization is None:
+            if route.access != OPTIONAL:
+                raise missing()
+        elif not _authorise(exchange, authorization):
             return
     _pass(exchange)
 
@@ -130,13 +133,6 @@ def preflight(exchange: "Exchange", request: Request) -> list[bytes] | None:
     if not cors.allows(request.origin):
         return None
     return cors.preflight(method for method, route in methods.items() if (route.cors or exchange.gate.cors) is cors)
-
-
-def wanted_authorization(route: Route, request: Request) -> bytes | None:
-    """The Authorization to check; None where a route that may go without has none. Raise Unauthorized."""
-    if request.authorization is None and route.access != OPTIONAL:
-        raise missing()
-    return request.authorization
 
 
 def check_grant(route: Route, grant: "Grant") -> None:

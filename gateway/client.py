@@ -32,6 +32,8 @@ class ClientConnection(RequestReader):
         super().__init__(gate)
         self.transport: asyncio.Transport
         self.address = b"unknown"
+        self.host: bytes | None = None  # that the last request named, and what is sent on of it (`forwarding.py`)
+        self.forwarded = b""
         self.exchange: Exchange | None = None
         self.queue: deque[Request] = deque()
         self.deadline = inf
@@ -94,7 +96,8 @@ class ClientConnection(RequestReader):
             self._part(exchange.request)
         elif not self.queue:
             self.set_deadline(self.gate.settings.keepalive_s)
-            self.resume_reading()
+            if self.is_read_paused:
+                self.resume_reading()
         else:
             self.set_deadline(self.gate.settings.keepalive_s)
             self.gate.loop.call_soon(self._advance)

@@ -67,7 +67,9 @@ def forwarded(exchange: "Exchange") -> bytes:
     request, client, hops = exchange.request, exchange.client, exchange.gate.trusted_hops
     host = request.host or b""
     if not hops:
-        return FORWARDED % (client.address, client.scheme, host)
+        if client.host != host:  # that of a connection hardly ever changes, and so the fields are rendered once
+            client.host, client.forwarded = host, FORWARDED % (client.address, client.scheme, host)
+        return client.forwarded
     addresses = b", ".join(chain(request, client.address, hops))
     return FORWARDED % (addresses, b"https" if is_https(exchange) else b"http", request.forwarded_host or host)
 

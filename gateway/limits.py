@@ -86,8 +86,8 @@ class Rule:
         return cls(interval_s, burst * interval_s, policy + b";r=%d;t=%d\r\n")
 
     def left(self, ahead_s: float) -> int:
-        """How many more requests a bucket that is full again in `ahead_s` lets pass now."""
-        return max(0, int((self.tolerance_s - ahead_s + SLACK_S) / self.interval_s))
+        """How many more requests a bucket that is full again in `ahead_s`, at most `tolerance_s`, lets pass now."""
+        return int((self.tolerance_s - ahead_s + SLACK_S) / self.interval_s)
 
     def wait_s(self, ahead_s: float) -> int:
         """Whole seconds until the request that has been refused would pass."""
