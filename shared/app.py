@@ -182,8 +182,8 @@ def _end(response: Response) -> Response:
             "bytes": response.calculate_content_length(),
         }
         if "claims" in g:
-            fields["user_id"] = g.claims.sub
-        log.info("request", extra=fields)
+            fields["user_id"] = str(g.claims.sub)
+        log.info("request", extra={logs.FIELDS: fields})
     return response
 
 

@@ -7,7 +7,7 @@ import tempfile
 bind = os.environ.get("BIND", "127.0.0.1:8000")
 workers = int(os.environ.get("WEB_WORKERS", "1"))
 threads = int(os.environ.get("WEB_THREADS", "8"))
-worker_class = "gthread"
+worker_class = "shared.web_worker.Worker"
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 — a heartbeat on disk can stall
 keepalive = 75  # longer than the gateway keeps an idle connection, so that the gateway is the one that closes
 graceful_timeout = 25

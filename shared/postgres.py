@@ -24,6 +24,7 @@ Params = Mapping[str, Any]
 
 CONNECT_TIMEOUT_S = 3
 WAIT_S = 5.0
+FRESH_S = 0.02  # so soon after its last use a connection is not asked whether it still stands
 IN_USE = Gauge("postgres_connections_in_use", "Connections held by requests or handlers", multiprocess_mode="livesum")
 
 psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
@@ -41,7 +42,7 @@ class Database:
 
     def __init__(self, url: str, *, size: int = 8, application_name: str = "gatehouse") -> None:
         self._url, self._name = url, application_name
-        self._idle: list[Connection] = []
+        self._idle: list[tuple[Connection, float]] = []  # and when each was used last
         self._permits = threading.BoundedSemaphore(size)
         self._lock = threading.Lock()
 
@@ -113,15 +114,15 @@ class Database:
     def close(self) -> None:
         with self._lock:
             while self._idle:
-                self._idle.pop().close()
+                self._idle.pop()[0].close()
 
     def _take(self) -> Connection:
         while True:
             with self._lock:
-                conn = self._idle.pop() if self._idle else None
+                conn, used_at = self._idle.pop() if self._idle else (None, 0.0)
             if conn is None:
                 return self.connect()
-            if not _has_hung_up(conn):
+            if time.monotonic() - used_at < FRESH_S or not _has_hung_up(conn):
                 return conn
             conn.close()
 
@@ -132,7 +133,7 @@ class Database:
             conn.close()
             return
         with self._lock:
-            self._idle.append(conn)
+            self._idle.append((conn, time.monotonic()))
 
 
 def _has_hung_up(conn: Connection) -> bool:

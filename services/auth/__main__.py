@@ -6,6 +6,7 @@ import sys
 
 from services.auth import keys, resealing, store, worker
 from services.auth.config import MIGRATIONS, AuthSettings
+from services.auth.keys import FRESH_S
 from services.auth.parts import Parts
 from services.auth.tokens import mint_service_token
 from shared import logs, migrations
@@ -37,6 +38,9 @@ def _migrate(settings: AuthSettings, _: argparse.Namespace) -> int:
 
 
 def _token(settings: AuthSettings, options: argparse.Namespace) -> int:
+    if options.lifetime_s > settings.key_retire_s - FRESH_S:
+        print("a token must not outlive the key that signs it: KEY_RETIRE_S", file=sys.stderr)
+        return 2
     key = Parts.of(settings).keys.signing_key()
     print(mint_service_token(settings, key, options.name, options.scope, options.lifetime_s).token)
     return 0
@@ -53,9 +57,21 @@ def _rotate_keys(settings: AuthSettings, _: argparse.Namespace) -> int:
     parts = Parts.of(settings)
     try:
         with parts.db.transaction() as conn:
-            print(keys.rotate(conn, parts.sealer))
+            publish_s, retire_s = settings.key_publish_s, settings.key_retire_s
+            print(keys.rotate(conn, parts.sealer, publish_s=publish_s, retire_s=retire_s))
     except keys.TooEarly as error:
         print(f"too early: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _revoke_key(settings: AuthSettings, options: argparse.Namespace) -> int:
+    parts = Parts.of(settings)
+    try:
+        with parts.db.transaction() as conn:
+            print(keys.revoke(conn, parts.sealer, options.kid))
+    except LookupError as error:
+        print(error.args[0], file=sys.stderr)
         return 1
     return 0
 
@@ -83,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     key_verbs = verbs.add_parser("keys", help="the keys that sign").add_subparsers(required=True, metavar="verb")
     key_verbs.add_parser("list").set_defaults(run=_list_keys)
     key_verbs.add_parser("rotate", help="publish the next key, or let it sign").set_defaults(run=_rotate_keys)
+    revoke = key_verbs.add_parser("revoke", help="forget a key at once, and every token that it signed")
+    revoke.add_argument("kid")
+    revoke.set_defaults(run=_revoke_key)
     secret_verbs = verbs.add_parser("secrets", help="secrets at rest").add_subparsers(required=True, metavar="verb")
     reencrypt = secret_verbs.add_parser("reencrypt", help="bring all of them under the first key of SECRET_KEYS")
     reencrypt.add_argument("--batch", type=int, default=resealing.BATCH, help="rows a transaction")

@@ -42,6 +42,9 @@ class AuthSettings(Settings):
     password_min_length: int = Field(8, ge=6, le=64, description="characters a new password has at least")
     password_hashers: int = Field(2, ge=1, le=64, description="argon2 computations at once in a process, 19 MiB each")
     password_wait_s: float = Field(5, gt=0, le=60, description="how long a request waits for one of them, then 503")
+    password_queue: int = Field(
+        4, ge=0, description="requests that may wait for one of them; the next gets 503 at once"
+    )
     log_in_tries: int = Field(10, ge=1, description="tries at one address from one place in a window, then 429")
     log_in_window_s: int = Field(900, ge=1, description="length of that window")
     confirmation_lifetime_s: int = Field(86_400, ge=60, description="how long the link and code of a sign-up are good")
@@ -53,6 +56,10 @@ class AuthSettings(Settings):
         10, ge=0, le=120, description="how long an exchanged refresh token yields its successor again"
     )
     session_idle_s: int = Field(7_776_000, ge=3_600, description="a session nobody refreshes for so long has ended")
+    session_lifetime_s: int = Field(0, ge=0, description="a session ends so long after its log-in; 0: it need not")
+    sessions_per_user: int = Field(
+        100, ge=1, le=1_000, description="with one more, the session that was not seen for longest ends"
+    )
     webauthn_rp_id: str = Field("", description="domain that passkeys are bound to, for good; empty: PUBLIC_URL's host")
     webauthn_rp_name: str = Field("Gatehouse", min_length=1, description="what a device shows of it with a passkey")
     webauthn_origins: str = Field(
@@ -72,6 +79,12 @@ class AuthSettings(Settings):
     hook_timeout_s: float = Field(3, gt=0, le=10, description="time budget of one call of a hook")
     hook_fail_open: str = Field(
         "", description="`before_user_created`, `access_token` or both: their failure is passed over, not a refusal"
+    )
+    key_publish_s: int = Field(
+        660, ge=0, description="a signing key is published so long before it signs: the JWKS' max-age and a minute"
+    )
+    key_retire_s: int = Field(
+        86_520, ge=700, description="a signing key verifies so long after the next has taken its place"
     )
     cleanup_interval_s: int = Field(60, ge=1, description="how often the worker deletes what has expired")
 

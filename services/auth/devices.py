@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from flask import Request
 
@@ -19,7 +20,19 @@ NAMES = (
     ("macos", "Mac"),
     ("linux", "Linux"),
 )
+WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
 ANDROID_MODEL = re.compile(r"Android [^;)]+; ([^;)]{2,40}?)(?: Build/[^;)]*)?[;)]")
+
+
+PLATFORMS = {
+    "iPhone": "ios",
+    "iPad": "ios",
+    "iPhone or iPad": "ios",
+    "Android": "android",
+    "Windows": "windows",
+    "Mac": "macos",
+    "Linux": "linux",
+}
 
 
 @dataclass(frozen=True)
@@ -27,21 +40,45 @@ class Device:
     name: str
     user_agent: str
     ip: str | None
+    platform: str = ""
+    app_version: str = ""
 
 
 def device_of(request: Request) -> Device:
     """Name, user agent and address of the client; the gateway writes X-Forwarded-For anew, so its first entry holds."""
-    user_agent = _clean(request.headers.get("User-Agent", ""))
-    said = f"{request.headers.get('X-Client-Info', '')} {user_agent}"
-    forwarded = request.headers.get("X-Forwarded-For", "").split(",")[0].strip()
-    return Device(_name(said), user_agent, _address(forwarded) or _address(request.remote_addr or ""))
+    said = request.headers.get
+    return _device(
+        said("User-Agent", ""),
+        said("X-Client-Info", ""),
+        said("X-Forwarded-For", ""),
+        request.remote_addr or "",
+        said("X-App-Platform", ""),
+        said("X-App-Version", ""),
+    )
 
 
-def _name(said: str) -> str:
-    if model := ANDROID_MODEL.search(said):
-        return _clean(model[1])
+@lru_cache(4096)
+def _device(user_agent: str, client_info: str, forwarded: str, remote: str, platform: str, version: str) -> Device:
+    user_agent = _clean(user_agent)
+    said = f"{client_info} {user_agent}"
+    model, kind = ANDROID_MODEL.search(said), _kind(said)
+    return Device(
+        _clean(model[1]) if model else kind,
+        user_agent,
+        _address(forwarded.split(",")[0].strip()) or _address(remote),
+        _word(platform).lower() or PLATFORMS.get(kind, ""),
+        _word(version),
+    )
+
+
+def _kind(said: str) -> str:
     lower = said.lower()
     return next((name for sign, name in NAMES if sign in lower), "Unknown device")
+
+
+def _word(text: str) -> str:
+    """What an app says in one short word, as the gateway reads it too; anything else is nothing."""
+    return text if WORD.fullmatch(text) else ""
 
 
 def _clean(text: str) -> str:

@@ -39,6 +39,19 @@ def end_idle_sessions(conn: Connection, *, idle_s: int, limit: int) -> int:
     return _tell(conn, store.end_idle_sessions(conn, idle_s=idle_s, limit=limit), "expired")
 
 
+def end_old_sessions(conn: Connection, *, lifetime_s: int, limit: int) -> int:
+    """End sessions whose log-in is so long ago; how many there were."""
+    return _tell(conn, store.end_old_sessions(conn, lifetime_s=lifetime_s, limit=limit), "expired")
+
+
+def end_surplus_sessions(conn: Connection, user_id: UUID, *, keep: int) -> int:
+    """End the sessions of a user that were not seen for longest, but for `keep`; how many there were.
+
+    The row says `session_limit`; the others, who know no such reason, hear `expired`.
+    """
+    return _tell(conn, store.end_surplus_sessions(conn, user_id, keep=keep), "expired")
+
+
 def _tell(conn: Connection, ended: Sequence[store.Ended], reason: Any, continued_by: UUID | None = None) -> int:
     now = datetime.now(UTC)
     events = [

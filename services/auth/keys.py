@@ -26,9 +26,7 @@ from shared.tokens import KeySet
 
 FRESH_S = 30.0
 JWKS_MAX_AGE_S = 600
-LEARN_S = JWKS_MAX_AGE_S + 60  # after this, every verifier that honours the JWKS' max-age has seen a new key
 SERVICE_TOKEN_MAX_S = 86_400
-RETIRING_S = SERVICE_TOKEN_MAX_S + FRESH_S + 60  # after this, no token of a retired key is alive
 
 
 class KeyRing:
@@ -103,18 +101,39 @@ def make_first_key(conn: Connection, sealer: Sealer) -> list[SigningKeyRow]:
     return store.list_signing_keys(conn)
 
 
-def rotate(conn: Connection, sealer: Sealer) -> str:
-    """One step of a rotation; what was done. Raise TooEarly when the next key may not be known everywhere yet."""
+def rotate(conn: Connection, sealer: Sealer, *, publish_s: int, retire_s: int) -> str:
+    """One step of a rotation; what was done. Raise TooEarly when the next key may not be known everywhere yet.
+
+    The next key is published for `publish_s` before it signs, the one before verifies for `retire_s` more.
+    """
     store.lock_signing_keys(conn)
     following = next((row for row in store.list_signing_keys(conn) if row.state == "pre_published"), None)
     if following is None:
         kid = _insert(conn, sealer, "pre_published")
-        return f"{kid} is published; run this again after {_text(datetime.now(UTC) + timedelta(seconds=LEARN_S))}"
-    ready_at = following.created_at + timedelta(seconds=LEARN_S)
+        return f"{kid} is published; run this again after {_text(datetime.now(UTC) + timedelta(seconds=publish_s))}"
+    ready_at = following.created_at + timedelta(seconds=publish_s)
     if datetime.now(UTC) < ready_at:
         raise TooEarly(f"{following.kid} may not be known to every verifier before {_text(ready_at)}")
     store.update_next_key_active(conn)
-    return f"{following.kid} signs from now on; the key before it verifies for {RETIRING_S / 3600:.0f} hours more"
+    return f"{following.kid} signs from now on; the key before it verifies for {retire_s / 3600:.1f} hours more"
+
+
+def revoke(conn: Connection, sealer: Sealer, kid: str) -> str:
+    """Forget a key at once, and with it every token that it signed; what was done. Raise LookupError.
+
+    In place of the one that signs comes the next one, or a new one: verifiers that do not know it yet ask again.
+    """
+    store.lock_signing_keys(conn)
+    state = store.delete_signing_key(conn, kid)
+    if state is None:
+        raise LookupError(f"there is no key {kid}")
+    if state != "active":
+        return f"{kid} is gone; it was {state}"
+    store.update_next_key_active(conn)
+    if not any(row.state == "active" for row in store.list_signing_keys(conn)):
+        _insert(conn, sealer, "active")
+    active = next(row for row in store.list_signing_keys(conn) if row.state == "active")
+    return f"{kid} is gone; {active.kid} signs from now on"
 
 
 class TooEarly(Exception):

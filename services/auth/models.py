@@ -32,6 +32,12 @@ def _fit(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
+def _one_line(text: str) -> str:
+    if not text.isprintable() or not text.strip():
+        raise ValueError("is not one line of readable text")
+    return text.strip()
+
+
 Password = Annotated[SecretStr, Field(min_length=1, max_length=MAX_LENGTH)]
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=512)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_fit)]
@@ -183,16 +189,42 @@ class Nothing(Answer):
     """An empty object."""
 
 
+class SessionChange(Body):
+    """A name that its owner gives a session."""
+
+    device_name: Annotated[str, AfterValidator(_one_line), Field(min_length=1, max_length=100)]
+
+
 class SessionItem(Answer):
     """One log-in of the caller."""
 
     id: UUID
     device_name: str
+    platform: str = Field(description="ios, android, web, … as the app says, or guessed; may be empty")
+    app_version: str = Field(description="as the app says in X-App-Version; may be empty")
     user_agent: str
-    ip: str | None
+    ip: str | None = Field(description="address of the log-in or the last refresh")
+    aal: str
+    amr: list[Any] = Field(description="how the person proved who they are, and when")
     created_at: datetime
-    last_seen_at: datetime
+    last_seen_at: datetime = Field(description="the last refresh: at most the life of an access token behind")
     is_current: bool
+
+    @classmethod
+    def of(cls, session: rows.Session, *, current: UUID | None) -> "SessionItem":
+        return cls(
+            id=session.id,
+            device_name=session.device_name,
+            platform=session.platform,
+            app_version=session.app_version,
+            user_agent=session.user_agent,
+            ip=session.ip,
+            aal=session.aal,
+            amr=session.amr,
+            created_at=session.created_at,
+            last_seen_at=session.refreshed_at,
+            is_current=session.id == current,
+        )
 
 
 class SessionPage(Answer):

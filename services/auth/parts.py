@@ -28,7 +28,7 @@ class Parts:
         """Nothing is opened yet."""
         db = Database(settings.database_url.get_secret_value(), size=settings.web_threads, application_name="auth")
         sealer = Sealer(decode_keys(settings.secret_keys))
-        passwords = Passwords(settings.password_hashers, wait_s=settings.password_wait_s)
+        passwords = Passwords(settings.password_hashers, queue=settings.password_queue, wait_s=settings.password_wait_s)
         secrets = decode_secrets(settings.hook_secrets.get_secret_value())
         webhooks = Webhooks(secrets, timeout_s=settings.hook_timeout_s)
         return cls(settings, db, sealer, KeyRing(db, sealer), passwords, webhooks)

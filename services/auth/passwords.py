@@ -1,9 +1,12 @@
 """Passwords: argon2id (RFC 9106) in a bounded pool, so that a storm of log-ins cannot take all memory and all cores."""
 
+import os
+import threading
 import time
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 from argon2 import PasswordHasher, Type
@@ -15,6 +18,7 @@ from shared.errors import FieldError, Unavailable, UnprocessableContent
 T = TypeVar("T")
 MEMORY_KIB, PASSES, LANES = 19_456, 2, 1
 MAX_LENGTH = 128
+NICENESS = 10
 SECONDS = Histogram(
     "auth_password_seconds",
     "Time a password took, by stage: waiting for a place, or computing",
@@ -27,17 +31,20 @@ class Passwords:
     """Slow on purpose: call it before a connection is held.
 
     The work is done by `places` threads of its own: what argon2 takes from the allocator stays with the thread that
-    took it, and every request thread would come to keep its 19 MiB.
+    took it, and every request thread would come to keep its 19 MiB. They yield the processor to the others, and no more
+    than `queue` requests wait for them: so a storm of log-ins takes neither all cores nor all threads.
     """
 
-    def __init__(self, places: int, *, wait_s: float = 5) -> None:
+    def __init__(self, places: int, *, queue: int = 4, wait_s: float = 5) -> None:
         self._wait_s = wait_s
-        self._pool = ThreadPoolExecutor(places, thread_name_prefix="password")
+        self._room = threading.BoundedSemaphore(places + queue)
+        self._pool = ThreadPoolExecutor(places, thread_name_prefix="password", initializer=_yield_to_others)
         self._argon2 = PasswordHasher(PASSES, MEMORY_KIB, LANES, hash_len=32, salt_len=16, type=Type.ID)
         self._dummy: str | None = None
 
     def hash(self, password: str, *, salt: bytes | None = None) -> str:
-        """A PHC string, salted at random unless told. Raise Unavailable when no place is free within `wait_s`."""
+        """A PHC string, salted at random unless told. Raise Unavailable when no place is free within `wait_s`, or too
+        many wait already."""
         return self._run(lambda: str(self._argon2.hash(_prepare(password), salt=salt)))
 
     def verify(self, password_hash: str | None, password: str) -> bool:
@@ -61,6 +68,14 @@ class Passwords:
         return self._dummy
 
     def _run(self, work: Callable[[], T]) -> T:
+        if not self._room.acquire(blocking=False):
+            raise _too_many()
+        try:
+            return self._run_in_turn(work)
+        finally:
+            self._room.release()
+
+    def _run_in_turn(self, work: Callable[[], T]) -> T:
         asked_at = time.perf_counter()
 
         def timed() -> T:
@@ -73,8 +88,18 @@ class Passwords:
             return future.result(self._wait_s)
         except TimeoutError:
             if future.cancel():
-                raise Unavailable("Too many people are logging in at once.", retry_after_s=2) from None
+                raise _too_many() from None
             return future.result()
+
+
+def _too_many() -> Unavailable:
+    return Unavailable("Too many people are logging in at once.", retry_after_s=2)
+
+
+def _yield_to_others() -> None:
+    """Linux knows the niceness of a thread: whoever answers a request goes before whoever hashes."""
+    with suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def require_strong(password: str, min_length: int) -> None:

@@ -2,7 +2,10 @@
 
 import logging
 
+from flask import request
+
 from services.auth import mails, models, rows, store
+from services.auth.devices import device_of
 from services.auth.endings import end_sessions
 from services.auth.metrics import REFRESHES
 from services.auth.parts import here
@@ -30,7 +33,14 @@ def exchange(refresh_token: str) -> models.Session:
     if token is None:
         raise _refused(Verdict.UNKNOWN)
     with here.db.single() as conn:
-        found = store.rotate_newest(conn, token.session_id, token.number, idle_s=here.settings.session_idle_s)
+        found = store.rotate_newest(
+            conn,
+            token.session_id,
+            token.number,
+            device_of(request),
+            idle_s=here.settings.session_idle_s,
+            lifetime_s=here.settings.session_lifetime_s,
+        )
     verdict, found = (Verdict.ROTATE, found) if found else _judged(token)
     if found is None:
         raise _refused(verdict)
@@ -65,7 +75,7 @@ def _end_family(conn: Connection, session: rows.LockedSession) -> None:
 def _judge(session: rows.LockedSession, number: int) -> Verdict:
     if session.has_ended:
         return Verdict.ENDED
-    if session.age_s > here.settings.session_idle_s:
+    if session.age_s > here.settings.session_idle_s or 0 < here.settings.session_lifetime_s < session.lived_s:
         return Verdict.EXPIRED
     return judge(
         number,

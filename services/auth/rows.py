@@ -44,6 +44,8 @@ class Session:
     aal: str
     amr: list[Any]
     device_name: str
+    platform: str
+    app_version: str
     user_agent: str
     ip: str | None
     created_at: datetime
@@ -51,7 +53,8 @@ class Session:
 
 @dataclass(frozen=True)
 class LockedSession:
-    """A session as a refresh sees it, alive or ended; `age_s` is the time since its newest token was issued."""
+    """A session as a refresh sees it, alive or ended; `age_s` is the time since its newest token was issued,
+    `lived_s` since the log-in."""
 
     id: UUID
     user_id: UUID
@@ -59,6 +62,7 @@ class LockedSession:
     refresh_issued: int
     refresh_accepted: int
     age_s: float
+    lived_s: float
     has_ended: bool
 
 

@@ -6,7 +6,7 @@ from flask import request
 
 from services.auth import hooks, models, rows, store
 from services.auth.devices import device_of
-from services.auth.endings import end_sessions
+from services.auth.endings import end_sessions, end_surplus_sessions
 from services.auth.parts import here
 from services.auth.tokens import encode_refresh_token, mint_access_token
 from shared import outbox
@@ -23,6 +23,7 @@ def open_session(conn: Connection, user: rows.User, method: str) -> rows.Session
     """A new session for the device that is asking; `method` says how it logged in (RFC 8176 where it has a word)."""
     amr = [{"method": method, "timestamp": int(datetime.now(UTC).timestamp())}]
     session = store.insert_session(conn, user.id, device_of(request), amr)
+    end_surplus_sessions(conn, user.id, keep=here.settings.sessions_per_user)
     outbox.add(conn, SessionCreated(session_id=session.id, user_id=user.id, created_at=session.created_at))
     return session
 
@@ -56,19 +57,20 @@ def list_sessions(query: models.SessionsQuery) -> models.SessionPage:
         owner = require_user(conn)
         found = store.list_sessions(conn, owner.id, before=query.cursor, limit=query.limit + 1)
     page = found[: query.limit]
-    items = [
-        models.SessionItem(
-            id=session.id,
-            device_name=session.device_name,
-            user_agent=session.user_agent,
-            ip=session.ip,
-            created_at=session.created_at,
-            last_seen_at=session.refreshed_at,
-            is_current=session.id == caller().session_id,
-        )
-        for session in page
-    ]
+    items = [models.SessionItem.of(session, current=caller().session_id) for session in page]
     return models.SessionPage(items=items, next_cursor=str(page[-1].id) if len(found) > query.limit else None)
+
+
+@bp.patch("/sessions/<session_id>")
+@user
+def name_session(path: models.SessionPath, body: models.SessionChange) -> models.SessionItem:
+    """Give one of the caller's sessions a name to know it by."""
+    with here.db.transaction() as conn:
+        owner = require_user(conn)
+        session = store.update_session_name(conn, owner.id, path.session_id, body.device_name)
+    if session is None:
+        raise NotFound("You have no such session.", code="session_not_found")
+    return models.SessionItem.of(session, current=caller().session_id)
 
 
 @bp.delete("/sessions/<session_id>")

@@ -3,14 +3,17 @@
 import base64
 import binascii
 import hmac
+import json
 import struct
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from uuid import UUID, uuid5
 
-import jwt
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from jwt.utils import der_to_raw_signature
 
 from services.auth.config import AuthSettings
 from services.auth.rows import Session, User
@@ -21,6 +24,7 @@ from shared.tokens import TOKEN_LIFETIME_S
 REFRESH = struct.Struct(">B16sI")  # version, session id, number
 REFRESH_VERSION = 1
 MAC_BYTES = 32
+ECDSA_SHA256 = ECDSA(SHA256())
 SERVICES = UUID("3f3f6ac8-8d0f-4f2c-9b1e-6a1de2b1d9a7")  # namespace of the fixed ids of services
 
 
@@ -89,14 +93,30 @@ def _sign(settings: AuthSettings, key: SigningKey, lifetime_s: int, claims: dict
         "exp": now + lifetime_s,
         "jti": str(new_id()),
     }
-    return AccessToken(jwt.encode(claims, key.private_key, "ES256", headers={"kid": key.kid}), now + lifetime_s)
+    return AccessToken(_jws(key, claims), now + lifetime_s)
+
+
+def _jws(key: SigningKey, claims: dict[str, object]) -> str:
+    """RFC 7515, compact, ES256: what PyJWT makes, in half the time."""
+    signed = b".".join((_header(key.kid), _base64url(json.dumps(claims, separators=(",", ":")).encode())))
+    signature = der_to_raw_signature(key.private_key.sign(signed, ECDSA_SHA256), key.private_key.curve)
+    return b".".join((signed, _base64url(signature))).decode()
+
+
+@lru_cache(8)
+def _header(kid: str) -> bytes:
+    return _base64url(json.dumps({"alg": "ES256", "kid": kid, "typ": "JWT"}, separators=(",", ":")).encode())
+
+
+def _base64url(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
 
 
 def encode_refresh_token(sealer: Sealer, session_id: UUID, number: int) -> str:
     """The refresh token with this number; the same every time, so a lost answer can be given again."""
     message = REFRESH.pack(REFRESH_VERSION, session_id.bytes, number)
     mac = sealer.macs(message, "refresh token")[0]
-    return base64.urlsafe_b64encode(message + mac).rstrip(b"=").decode()
+    return _base64url(message + mac).decode()
 
 
 def decode_refresh_token(sealer: Sealer, token: str) -> RefreshToken | None:

@@ -2,9 +2,8 @@
 
 from services.auth import guests, store
 from services.auth.config import AuthSettings
-from services.auth.endings import end_idle_sessions
+from services.auth.endings import end_idle_sessions, end_old_sessions
 from services.auth.hook_sender import send_due
-from services.auth.keys import RETIRING_S
 from services.auth.parts import Parts
 from shared.outbox import PostgresSource
 from shared.postgres import Database
@@ -42,10 +41,13 @@ def clean_up(db: Database, settings: AuthSettings) -> int:
                 store.delete_used_challenges(conn, limit=BATCH),
                 store.delete_ended_sessions(conn, kept_s=ENDED_KEPT_S, limit=BATCH),
                 end_idle_sessions(conn, idle_s=settings.session_idle_s, limit=BATCH),
+                end_old_sessions(conn, lifetime_s=settings.session_lifetime_s, limit=BATCH)
+                if settings.session_lifetime_s
+                else 0,
                 store.delete_old_log_in_tries(conn, window_s=settings.log_in_window_s, limit=BATCH),
                 guests.forget_gone(conn, kept_s=settings.guest_kept_s, limit=BATCH),
                 store.delete_old_merges(conn, kept_s=ENDED_KEPT_S, limit=BATCH),
-                store.delete_retired_keys(conn, kept_s=int(RETIRING_S)),
+                store.delete_retired_keys(conn, kept_s=settings.key_retire_s),
             ]
         deleted += sum(batches)
         if max(batches) < BATCH:

@@ -276,6 +276,7 @@ def make_settings(clean_databases: CleanDatabases) -> Callable[..., AuthSettings
             "jwks_url": f"{ISSUER}/.well-known/jwks.json",
             "public_url": "https://app.example.com",
             "password_wait_s": 60,
+            "password_queue": 1000,
             "log_in_tries": 1000,
             "site_url": "https://www.example.com/welcome",
             "redirect_urls": "com.example.app://confirmed, https://www.example.com/other",

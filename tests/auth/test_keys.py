@@ -58,7 +58,8 @@ def test_a_lost_secret_key_is_told_and_no_new_signing_key_is_made(make_service: 
 
 def _rotate(service: Service) -> str:
     with service.db.transaction() as conn:
-        return keys.rotate(conn, service.parts.sealer)
+        settings = service.parts.settings
+        return keys.rotate(conn, service.parts.sealer, publish_s=settings.key_publish_s, retire_s=settings.key_retire_s)
 
 
 def _read_again(service: Service) -> None:
@@ -92,8 +93,38 @@ def test_a_retired_key_goes_when_its_last_token_is_dead(service: Service, alice:
     service.rows("UPDATE signing_keys SET created_at = now() - interval '11 minutes' WHERE state = 'pre_published'")
     _rotate(service)
     with service.db.transaction() as conn:
-        assert store.delete_retired_keys(conn, kept_s=int(keys.RETIRING_S)) == 0
+        assert store.delete_retired_keys(conn, kept_s=service.parts.settings.key_retire_s) == 0
     service.rows("UPDATE signing_keys SET retired_at = now() - interval '25 hours' WHERE state = 'retiring'")
     with service.db.transaction() as conn:
-        assert store.delete_retired_keys(conn, kept_s=int(keys.RETIRING_S)) == 1
+        assert store.delete_retired_keys(conn, kept_s=service.parts.settings.key_retire_s) == 1
     assert [row["state"] for row in service.rows("SELECT state FROM signing_keys")] == ["active"]
+
+
+def _revoke(service: Service, kid: str) -> str:
+    with service.db.transaction() as conn:
+        return keys.revoke(conn, service.parts.sealer, kid)
+
+
+def test_tokens_of_a_revoked_key_are_refused_and_people_stay_logged_in(service: Service, alice: Person) -> None:
+    leaked, before = _kid(alice), alice.headers
+    assert service.get("/user", before).status == 200
+    assert "signs from now on" in _revoke(service, leaked)
+    _read_again(service)
+    assert service.get("/user", before).code == "token_unknown_key"
+    assert leaked not in service.get("/.well-known/jwks.json").text
+    assert alice.refresh().status == 200
+    assert _kid(alice) != leaked
+    assert alice.get("/user").status == 200
+
+
+def test_the_next_key_takes_the_place_of_a_revoked_one(service: Service, alice: Person) -> None:
+    _rotate(service)
+    (waiting,) = service.rows("SELECT kid FROM signing_keys WHERE state = 'pre_published'")
+    _revoke(service, _kid(alice))
+    assert service.rows("SELECT kid, state FROM signing_keys") == [{"kid": waiting["kid"], "state": "active"}]
+
+
+def test_a_key_that_is_not_there_cannot_be_revoked(service: Service, alice: Person) -> None:
+    with pytest.raises(LookupError):
+        _revoke(service, "unknown")
+    assert alice.get("/user").status == 200

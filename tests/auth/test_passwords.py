@@ -1,17 +1,19 @@
 """Hashing in a bounded pool."""
 
+import os
 import threading
 import time
 
 import pytest
 
-from services.auth.passwords import Passwords
+from services.auth.passwords import NICENESS, Passwords
 from shared.errors import Unavailable
 from tests.auth.conftest import at_once
+from tests.support.waiting import eventually
 
 
 def test_no_more_run_at_once_than_there_are_places() -> None:
-    pool = Passwords(2)
+    pool = Passwords(2, queue=100)
     compute = pool._argon2
     running: list[int] = []
     most = 0
@@ -39,6 +41,29 @@ def test_who_waits_too_long_is_asked_to_come_back() -> None:
     is_over.set()
     assert occupied.result()
     assert pool.verify(pool.hash("a password"), "a password")
+
+
+def test_who_finds_the_queue_full_is_asked_to_come_back_at_once() -> None:
+    pool = Passwords(1, queue=1, wait_s=60)
+    is_over = threading.Event()
+    pool._pool.submit(is_over.wait)
+    answers = [threading.Thread(target=pool.hash, args=(f"password {n}",)) for n in range(2)]
+    for answer in answers:
+        answer.start()
+    eventually(lambda: pool._pool._work_queue.qsize() == 2, what="one in turn, one in the queue")
+    with pytest.raises(Unavailable) as refused:
+        pool.hash("one too many")
+    assert refused.value.headers["Retry-After"] == "2"
+    is_over.set()
+    for answer in answers:
+        answer.join()
+    assert pool.verify(pool.hash("a password"), "a password")
+
+
+def test_hashing_yields_the_processor_to_whoever_answers_requests() -> None:
+    pool = Passwords(1)
+    nice = pool._pool.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())).result()
+    assert nice == NICENESS > os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
 
 def test_without_a_hash_the_answer_is_no_after_the_same_work() -> None:

@@ -104,8 +104,9 @@ def test_what_has_expired_is_deleted_in_batches_and_nothing_else(make_service: M
     service.rows("UPDATE sessions SET ended_at = now() - interval '8 days' WHERE ended_at IS NOT NULL")
     service.rows(
         """
-        INSERT INTO sessions (id, user_id, amr, device_name, user_agent, refreshed_at)
-        SELECT gen_random_uuid(), %(user_id)s, '[]', '', '', now() - interval '91 days' FROM generate_series(1, 1200)
+        INSERT INTO sessions (id, user_id, amr, device_name, user_agent, refreshed_at, seen_on)
+        SELECT gen_random_uuid(), %(user_id)s, '[]', '', '', now() - interval '91 days', current_date - 91
+        FROM generate_series(1, 1200)
         """,
         user_id=alice.user_id,
     )

@@ -1,12 +1,17 @@
 """A log line is one JSON object, whatever is logged, and holds no secret that slipped in."""
 
+import io
 import json
 import logging
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from shared.logs import JsonFormatter, redact
+from shared.logs import BatchingHandler, JsonFormatter, redact
+from tests.support.waiting import eventually
 
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 
@@ -68,6 +73,60 @@ def test_any_text_is_one_line_of_json(text: str) -> None:
 def test_what_is_no_secret_stays() -> None:
     for text in ("token_expired", "the token has expired", "password_changed", "https://example.org:8080/a@b"):
         assert redact(text) == text
+
+
+class Pipe(io.StringIO):
+    """A stream that counts how often something was written to it."""
+
+    writes = 0
+
+    def write(self, text: str) -> int:
+        self.writes += 1
+        return super().write(text)
+
+
+def _record(level: int, message: str) -> logging.LogRecord:
+    return logging.LogRecord("things", level, __file__, 1, message, None, None)
+
+
+@pytest.fixture
+def batching() -> tuple[BatchingHandler, Pipe]:
+    pipe = Pipe()
+    handler = BatchingHandler(pipe)
+    handler.setFormatter(JsonFormatter("auth"))
+    return handler, pipe
+
+
+def test_many_lines_are_written_at_once_and_soon(batching: tuple[BatchingHandler, Pipe]) -> None:
+    handler, pipe = batching
+    for number in range(100):
+        handler.handle(_record(logging.INFO, f"line {number}"))
+    eventually(lambda: len(pipe.getvalue().splitlines()) == 100, what="all lines")
+    assert [json.loads(text)["message"] for text in pipe.getvalue().splitlines()] == [f"line {n}" for n in range(100)]
+    assert pipe.writes < 20
+    handler.handle(_record(logging.INFO, "one more"))
+    eventually(lambda: "one more" in pipe.getvalue(), what="a line after a pause")
+
+
+def test_a_warning_is_written_at_once_after_what_waited(batching: tuple[BatchingHandler, Pipe]) -> None:
+    handler, pipe = batching
+    handler.handle(_record(logging.INFO, "before"))
+    handler.handle(_record(logging.WARNING, "now"))
+    assert [json.loads(text)["message"] for text in pipe.getvalue().splitlines()] == ["before", "now"]
+
+
+def test_lines_of_many_threads_are_all_there_and_whole(batching: tuple[BatchingHandler, Pipe]) -> None:
+    handler, pipe = batching
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: handler.handle(_record(logging.INFO, f"line {n}")), range(2000)))
+    handler.flush()
+    assert {json.loads(text)["message"] for text in pipe.getvalue().splitlines()} == {f"line {n}" for n in range(2000)}
+
+
+def test_the_last_line_of_a_process_is_written_before_it_ends() -> None:
+    program = "import logging; from shared import logs; logs.configure('auth'); logging.info('the end')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["message"] == "the end"
 
 
 def test_fields_keep_their_types() -> None:

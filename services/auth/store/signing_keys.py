@@ -1,9 +1,16 @@
 """Queries on signing keys."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from services.auth.rows import SigningKeyRow
-from shared.postgres import Connection, execute, fetch_all
+from shared.postgres import Connection, execute, fetch_all, fetch_one
+
+
+@dataclass(frozen=True)
+class _State:
+    state: str
+
 
 LOCK = 0x6B657973  # any fixed number: processes that make or move keys take turns
 
@@ -34,6 +41,12 @@ def update_next_key_active(conn: Connection) -> None:
     """The active key retires and the pre-published one takes its place."""
     execute(conn, "UPDATE signing_keys SET state = 'retiring', retired_at = now() WHERE state = 'active'")
     execute(conn, "UPDATE signing_keys SET state = 'active', activated_at = now() WHERE state = 'pre_published'")
+
+
+def delete_signing_key(conn: Connection, kid: str) -> str | None:
+    """Delete a key; the state it was in, or None if there is no such key."""
+    deleted = fetch_one(conn, _State, "DELETE FROM signing_keys WHERE kid = %(kid)s RETURNING state", {"kid": kid})
+    return deleted.state if deleted else None
 
 
 def delete_retired_keys(conn: Connection, *, kept_s: int) -> int:
