@@ -1,11 +1,13 @@
 """One call of a service for an answer to keep, for all who wait for it: nobody's connection, and nobody's address."""
 
+import time
 from math import inf
 from typing import TYPE_CHECKING, cast
 
 from gateway.call import Call
 from gateway.exchange import Exchange
 from gateway.freshness import Fields
+from gateway.meters import UPSTREAM_DURATION
 from gateway.request import Request
 from shared.errors import Problem
 
@@ -108,6 +110,7 @@ class Fetch(Exchange):
     def response_head(self, status: int, fields: list[bytes], length: int | None, has_no_body: bool) -> None:
         self.status, self.fields, self.length = status, fields, length
         self.has_head = True
+        self.answered_at = time.perf_counter()
         if not self.keeper.wants(self):
             self.hand_over(has_no_body)
 
@@ -134,6 +137,7 @@ class Fetch(Exchange):
         elif not self.is_over:
             if self.call is not None:
                 self.call.connection = None
+                UPSTREAM_DURATION.labels(self.route.upstream).observe(self.answered_at - self.call.sent_at)
             self._finish()
             self.keeper.landed(self)
 
