@@ -5,21 +5,23 @@ from functools import lru_cache
 
 ZSTD, BR, GZIP = b"zstd", b"br", b"gzip"
 CODINGS = (ZSTD, BR, GZIP)  # the one a client likes as much as another: best first, by what it costs and saves
-MOST_REMEMBERED = 512
+MOST_REMEMBERED, MOST_BYTES = 512, 256  # no client that means it says more
 _ALIASES = {b"x-gzip": GZIP}
 _IDENTITY, _ANY = b"identity", b"*"
 _WEIGHT = re.compile(rb"[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*")
 _OURS = re.compile(rb';(?:zstd|br|gzip)"')
 
 
-@lru_cache(MOST_REMEMBERED)
 def choose(accept_encoding: bytes | None) -> bytes | None:
     """The coding of ours that the client likes best; None if it would rather have the bytes as they are.
 
     Without the field a client takes anything, but it does not say that it can read it: it gets the bytes as they are.
     """
-    if accept_encoding is None:
-        return None
+    return None if accept_encoding is None or len(accept_encoding) > MOST_BYTES else _best(accept_encoding)
+
+
+@lru_cache(MOST_REMEMBERED)
+def _best(accept_encoding: bytes) -> bytes | None:
     weights = _weights(accept_encoding)
     others = weights.get(_ANY, 0)
     liked = {coding: weights.get(coding, others) for coding in CODINGS}

@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 from math import inf
 
 KEPT_STATUSES = frozenset({200, 203, 301, 308, 404, 410})
+MOST_WISH_BYTES = 512
 LONGEST_S = 365 * 86_400.0
 _DIRECTIVE = re.compile(
     rb"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:=[ \t]*(\"(?:[^\"\\]|\\.)*\"|[^\",]*))?[ \t]*(?:,|$)"
@@ -140,6 +141,8 @@ NO_WISH = Wish()
 
 def wish(cache_control: bytes | None, pragma: bytes | None) -> Wish:
     """What a request asks (section 5.2.1); `no-cache` is for one no older than itself. `max-stale` is not heard."""
+    if cache_control is not None and len(cache_control) > MOST_WISH_BYTES:
+        return NO_WISH
     if cache_control is None:
         return Wish(most_age_s=-1.0) if pragma is not None and b"no-cache" in pragma.lower() else NO_WISH
     says = directives(cache_control)

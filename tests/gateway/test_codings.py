@@ -53,6 +53,11 @@ def test_the_coding_the_client_likes_best_is_chosen(accept: bytes | None, chosen
     assert choose(accept) == chosen
 
 
+def test_a_field_longer_than_any_client_means_it_is_not_read() -> None:
+    assert choose(b"gzip;q=0.1," * 20 + b"br") == b"br"
+    assert choose(b"gzip;q=0.1," * 3_000 + b"br") is None
+
+
 weights = st.dictionaries(st.sampled_from(NAMES), st.integers(0, 1000), min_size=1)
 
 

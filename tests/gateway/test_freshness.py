@@ -165,6 +165,7 @@ def test_the_age_of_an_answer_as_it_arrives(lines: list[bytes], delay_s: float, 
         (b"max-stale=100", None, Wish()),
         (b"no-store", None, Wish(is_refused=True)),
         (b"only-if-cached", None, Wish(only_if_cached=True)),
+        (b"x," * 3_000 + b"no-store", None, Wish()),
     ],
 )
 def test_what_a_request_wishes(cache_control: bytes | None, pragma: bytes | None, expected: Wish) -> None:
