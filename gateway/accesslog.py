@@ -63,7 +63,7 @@ class AccessLog:
                 exchange.bytes_out,
                 exchange.address if hops else exchange.client.address,
                 b',"limit":"%b"' % exchange.limited_by.encode() if exchange.limited_by else b"",
-                b"" if grant is None else grant.log_field,
+                exchange.log_more if grant is None else grant.log_field,
             )
         )
 

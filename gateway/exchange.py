@@ -44,7 +44,7 @@ class Exchange:
     encoder: "Encoder | None" = None  # of an answer that is compressed
     origin: bytes | None = None  # what the service is told in place of whose request it is
     fetch: "Fetch | None" = None  # it waits for
-    cache_status = b""
+    cache_status = log_more = b""  # what the cache has to say, to the client and in the log
     limit_left: float = inf
     limit_fields = b""
     limited_by = ""

@@ -126,8 +126,9 @@ class Keeper:
         send(exchange, entry, self.cache)
 
     def count(self, exchange: "Exchange", outcome: str, how: bytes) -> None:
-        """Count what came of a request, and tell the client (RFC 9211)."""
+        """Count and log what came of a request, and tell the client (RFC 9211)."""
         exchange.cache_status = b"cache-status: gatehouse; %b\r\n" % how
+        exchange.log_more = b',"cache":"%b"' % outcome.encode()
         self.counts[exchange.route.template, outcome] += 1
 
     # What comes of a fetch.

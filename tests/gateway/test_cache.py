@@ -724,6 +724,16 @@ def test_what_came_of_requests_is_counted(gateway: GatewayProcess, origin: Origi
     eventually(lambda: [now - then for now, then in zip(counted(), before, strict=True)] == [2, 1, 1])
 
 
+def test_the_access_log_says_what_came_of_it(gateway: GatewayProcess, origin: Origin) -> None:
+    said = {get(gateway, origin.path).headers["X-Request-Id"]: outcome for outcome in ("miss", "hit")}
+
+    def logged() -> dict[str, str]:
+        lines = [line for line in gateway.lines() if line.get("request_id") in said]
+        return {line["request_id"]: line["cache"] for line in lines}
+
+    eventually(lambda: logged() == said)
+
+
 def test_a_call_for_an_answer_to_keep_is_counted_with_the_services_time(
     gateway: GatewayProcess, origin: Origin
 ) -> None:
