@@ -13,6 +13,7 @@ from tests.gateway.test_process import Load
 from tests.gateway.upstream import Received, Stream, Upstream
 from tests.gateway.wire import Answer
 from tests.support.issuer import Issuer
+from tests.support.people import Person
 from tests.support.waiting import eventually
 
 RIGHT = ROUTES.read_text()
@@ -105,6 +106,21 @@ def test_a_file_that_is_gone_or_half_written_changes_nothing(gateway: GatewayPro
     assert gateway.ask("GET", "/open/x").status == 200
     mounted.put(RIGHT + NEW)
     eventually(lambda: reloads(gateway, "taken") == 2)
+
+
+def test_a_request_that_is_known_by_its_bytes_goes_by_the_table_in_use(
+    gateway: GatewayProcess, mounted: Mounted, alice: Person
+) -> None:
+    request = f"GET /data/v1/known HTTP/1.1\r\nHost: gateway.example\r\nAuthorization: Bearer {alice.token()}\r\n\r\n"
+    route = "{prefix: /data/v1, upstream: data, access: user"
+    with gateway.wire() as wire:
+        assert [wire.ask(request).status for _ in range(6)] == [200] * 6
+        mounted.put(RIGHT.replace(route, f"{route}, scopes: {{all: [x:y]}}"))
+        eventually(lambda: reloads(gateway, "taken") == 2)
+        assert [wire.ask(request).status for _ in range(6)] == [403] * 6
+        mounted.put(RIGHT)
+        eventually(lambda: reloads(gateway, "taken") == 4)
+        assert wire.ask(request).status == 200
 
 
 def test_what_is_under_way_keeps_the_table_it_began_with(
