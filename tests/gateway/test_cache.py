@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gateway import routes
+from gateway.keeper import MOST_FETCHES
 from tests.gateway.process import ROUTES, GatewayProcess
 from tests.gateway.test_compression import DOCUMENT, JSON, UNPACK
 from tests.gateway.upstream import Received, Stream, Upstream
@@ -548,6 +549,25 @@ def test_whoever_asks_by_another_host_gets_and_leaves_another_answer(
     assert get(gateway, path).body == b"gateway.example"
 
 
+def test_behind_proxies_host_and_scheme_are_theirs_and_tell_answers_apart(
+    issuer: Issuer, upstream: Upstream, tmp_path: Path
+) -> None:
+    def reflect(request: Received, stream: Stream) -> None:
+        says = [request.value(f"x-forwarded-{name}") for name in ("proto", "host", "for")]
+        stream.answer(repr(says).encode(), fields=FRESH)
+
+    path = upstream.on("/cached/behind", reflect)
+    process = GatewayProcess(issuer, upstream.url, tmp_path, TRUSTED_HOPS="1").start()
+    try:
+        for proto, host in (("https", "a.example"), ("http", "a.example"), ("https", "b.example")):
+            said = {"X_Forwarded_Proto": proto, "X_Forwarded_Host": host}
+            for address in ("192.0.2.1", "192.0.2.2"):
+                assert get(process, path, **said, X_Forwarded_For=address).body == repr([proto, host, None]).encode()
+        assert len(upstream.seen(path)) == 3
+    finally:
+        assert process.stop() == 0
+
+
 def test_what_vary_names_tells_answers_apart_and_other_fields_never_pass(
     gateway: GatewayProcess, origin: Origin
 ) -> None:
@@ -710,6 +730,30 @@ def hand_over_metrics(gateway: GatewayProcess) -> None:
     before = handed_over()
     gateway.ask("GET", "/cached-nobody/x")
     eventually(lambda: handed_over() > before)
+
+
+def test_more_answers_on_their_way_than_memory_is_set_aside_for_are_passed_on(
+    gateway: GatewayProcess, upstream: Upstream
+) -> None:
+    go_on = threading.Event()
+
+    def answer(_request: Received, stream: Stream) -> None:
+        go_on.wait(20)
+        stream.answer(b"x", fields=FRESH)
+
+    path = upstream.on("/cached/slow-many", answer)
+    wires = [gateway.wire(30) for _ in range(MOST_FETCHES + 5)]
+    try:
+        for number, wire in enumerate(wires):
+            wire.send(f"GET {path}?{number} HTTP/1.1\r\n{H}\r\n")
+        eventually(lambda: len(upstream.seen(path)) == len(wires))
+        go_on.set()
+        said = [status_of(wire.read()) for wire in wires]
+    finally:
+        go_on.set()
+        for wire in wires:
+            wire.close()
+    assert said.count("fwd=uri-miss; stored") == MOST_FETCHES and said.count("fwd=bypass; detail=busy") == 5
 
 
 def test_what_came_of_requests_is_counted(gateway: GatewayProcess, origin: Origin) -> None:
