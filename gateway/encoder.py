@@ -29,7 +29,7 @@ def apply(
         return fields, length
     fields = [*fields, VARY]
     coding = choose(request.accept_encoding)
-    if coding is None or request.range is not None or has_secret_cookie(exchange):
+    if coding is None or request.range is not None or is_signed_by_browser(exchange):
         return fields, length
     if has_no_body:  # to a HEAD: what a GET would be told, if that is known
         return (fields, length) if length is None else (_coded(fields, coding), None)
@@ -37,7 +37,7 @@ def apply(
     return fields, length
 
 
-def has_secret_cookie(exchange: "Exchange") -> bool:
+def is_signed_by_browser(exchange: "Exchange") -> bool:
     """True if the browser has signed the request by itself.
 
     Only then can another page have it sent again and again with guesses in it, and read from the length of the answer
