@@ -60,7 +60,7 @@ def creation_options(
         rp_id=party.id,
         rp_name=party.name,
         user_id=user.id.bytes,
-        user_name=user.email or str(user.id),
+        user_name=user.email or user.phone or str(user.id),
         challenge=challenge,
         timeout=TIMEOUT_MS,
         authenticator_selection=AuthenticatorSelectionCriteria(

@@ -6,8 +6,10 @@ from uuid import UUID
 from pydantic import Field, SecretStr
 
 from services.auth.models import ClientBody
+from services.auth.phones import Phone
 from shared.routing import Answer, Path
 
+CHALLENGE_LIFETIME_S = 300
 FACTOR_LIFETIME_S = 900  # of one that nobody has verified: time to find, or install, an authenticator app
 Name = Annotated[str, Field(max_length=120)]
 
@@ -21,6 +23,7 @@ class Enrolment(ClientBody):
 
     factor_type: Literal["totp", "phone", "webauthn"]
     friendly_name: Name = Field("", description="tells a user's factors apart; none may bear the name of another")
+    phone: Phone | None = None
     issuer: str | None = Field(None, max_length=120, description="of totp: what the authenticator app shows")
 
 
@@ -60,6 +63,7 @@ class Enrolled(Answer):
     type: str
     friendly_name: str
     totp: TotpSeed | None = None
+    phone: str | None = None
 
 
 class Challenge(Answer):

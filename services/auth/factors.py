@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from uuid import UUID
 
-from services.auth import authenticator_apps, factor_models, models, rows, security_keys, store
+from services.auth import authenticator_apps, factor_models, guesses, models, rows, security_keys, store, texted_codes
 from services.auth.alerts import tell_of_factor
 from services.auth.assurance import Caller, require_aal2, require_caller, require_step_up, step_up
 from services.auth.metrics import FACTOR_CHECKS
@@ -16,22 +16,19 @@ from shared.routing import Blueprint, user
 bp = Blueprint("factors", __name__, url_prefix="/auth/v1")
 
 MAX_FACTORS = 10
-CHALLENGE_LIFETIME_S = 300
-METHODS = {"totp": "totp", "webauthn": "mfa/webauthn"}
+METHODS = {"totp": "totp", "webauthn": "mfa/webauthn", "phone": "mfa/phone"}
 
 
 @bp.post("/factors")
 @user
 def enrol_factor(body: factor_models.Enrolment) -> factor_models.Enrolled:
     """Begin with a new factor: it counts once a challenge for it was answered."""
-    enrol = ENROL.get(body.factor_type)
-    if enrol is None:
-        code = f"mfa_{body.factor_type}_enroll_not_enabled"
-        raise UnprocessableContent(f"MFA enroll is disabled for {body.factor_type}", code=code)
     with here.db.transaction() as conn:
         person = require_caller(conn, locked=True)
+        if body.phone is not None:
+            store.delete_unverified_number(conn, person.user.id, body.phone)
         require_room(conn, person, body.friendly_name)
-        return enrol(conn, person, body)
+        return ENROL[body.factor_type](conn, person, body)
 
 
 @bp.post("/factors/<factor_id>/challenge")
@@ -39,9 +36,13 @@ def enrol_factor(body: factor_models.Enrolment) -> factor_models.Enrolled:
 def challenge_factor(path: factor_models.FactorPath) -> factor_models.Challenge:
     """Ask for the factor. The question is this session's own, and voids the one it was asked before."""
     with here.db.transaction() as conn:
-        person = require_caller(conn)
+        person = require_caller(conn, locked=True)
         factor = _askable_factor(conn, person, path.factor_id)
-        challenge = store.put_challenge(conn, factor.id, person.session.id, lifetime_s=CHALLENGE_LIFETIME_S)
+        challenge = store.put_challenge(
+            conn, factor.id, person.session.id, lifetime_s=factor_models.CHALLENGE_LIFETIME_S
+        )
+        if factor.kind == "phone":
+            texted_codes.send(conn, person, factor, challenge)
         webauthn = security_keys.question(conn, person, factor, challenge) if factor.kind == "webauthn" else None
     expires_at = int(challenge.expires_at.timestamp())
     return factor_models.Challenge(id=challenge.id, type=factor.kind, expires_at=expires_at, webauthn=webauthn)
@@ -63,7 +64,7 @@ def verify_factor(path: factor_models.FactorPath, body: factor_models.Answered) 
     # Only now, after the commit: a wrong code must count.
     FACTOR_CHECKS.labels(factor.kind, refusal.code if refusal else "succeeded").inc()
     if refusal is not None or session is None or owner is None:
-        raise refusal or UnprocessableContent("Invalid code entered", code="mfa_verification_failed")
+        raise refusal or guesses.refusal()
     return session_answer(owner, session)
 
 
@@ -124,14 +125,19 @@ def _asked(conn: Connection, person: Caller, factor: rows.Factor, challenge_id: 
         detail = "MFA factor with the provided challenge ID not found"
         raise UnprocessableContent(detail, code="mfa_factor_not_found")
     if challenge.is_over:
-        detail = "This challenge has expired or was answered, create a new one"
-        raise UnprocessableContent(detail, code="mfa_challenge_expired")
+        raise _over()
     return challenge
 
 
+def _over() -> UnprocessableContent:
+    detail = "This challenge has expired or was answered, create a new one"
+    return UnprocessableContent(detail, code="mfa_challenge_expired")
+
+
 def _accept(conn: Connection, person: Caller, factor: rows.Factor, challenge: rows.FactorChallenge) -> rows.Session:
-    store.consume_challenge(conn, challenge.id)
-    store.update_proved(conn, factor.id, authenticator_apps.place_of(factor.id))
+    if not store.consume_challenge(conn, challenge.id):
+        raise _over()
+    store.update_proved(conn, factor.id, guesses.place_of(factor.id))
     store.delete_unverified_factors(conn, person.user.id, factor.kind)
     session = step_up(conn, person, METHODS[factor.kind], factor.id)
     if not factor.is_verified:
@@ -151,9 +157,11 @@ def _keep_another(conn: Connection, person: Caller, removed: rows.Factor) -> Non
 ENROL: Mapping[str, Callable[[Connection, Caller, factor_models.Enrolment], factor_models.Enrolled]] = {
     "totp": authenticator_apps.enrol,
     "webauthn": security_keys.enrol,
+    "phone": texted_codes.enrol,
 }
 Check = Callable[[Connection, Caller, rows.Factor, factor_models.Answered, rows.FactorChallenge], Problem | None]
 CHECK: Mapping[str, Check] = {
     "totp": authenticator_apps.check,
     "webauthn": security_keys.check,
+    "phone": texted_codes.check,
 }

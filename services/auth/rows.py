@@ -86,6 +86,7 @@ class Factor:
     kind: str
     name: str
     seed_sealed: bytes | None = field(repr=False)
+    phone: str | None
     is_verified: bool
     wrong_today: int
     places: list[bytes]
@@ -99,6 +100,7 @@ class FactorChallenge:
     id: UUID
     expires_at: datetime
     is_over: bool
+    code_hash: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

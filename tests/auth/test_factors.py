@@ -260,6 +260,7 @@ def test_names_are_told_apart_and_there_are_ten_factors_at_most(service: Service
     ("body", "status", "code"),
     [
         ({"factor_type": "phone", "phone": "+4915112345678"}, 422, "mfa_phone_enroll_not_enabled"),
+        ({"factor_type": "phone", "phone": "12"}, 400, "validation_failed"),
         ({"factor_type": "carrier pigeon"}, 400, "validation_failed"),
         ({}, 400, "validation_failed"),
         ({"factor_type": "totp", "friendly_name": "x" * 121}, 400, "validation_failed"),

@@ -10,31 +10,25 @@ from services.auth.store.addresses import (
     update_mail_sent,
     update_new_email,
 )
-from services.auth.store.assurance import (
-    end_weaker_sessions,
-    lower_sessions,
-    raise_session,
-)
-from services.auth.store.auth_codes import (
-    AuthCode,
-    consume_auth_code,
-    delete_expired_auth_codes,
-    insert_auth_code,
-)
+from services.auth.store.assurance import end_weaker_sessions, lower_sessions, raise_session
+from services.auth.store.auth_codes import AuthCode, consume_auth_code, delete_expired_auth_codes, insert_auth_code
 from services.auth.store.factors import (
     consume_challenge,
     count_factor_try,
+    count_text,
     count_wrong_code,
     delete_expired_challenges,
     delete_expired_factors,
     delete_factor,
     delete_unverified_factors,
+    delete_unverified_number,
     get_challenge,
     insert_factor,
     list_factors,
     lock_factor,
     lock_recovery_factor,
     put_challenge,
+    update_challenge_code,
     update_proved,
     update_step_used,
 )
@@ -54,11 +48,7 @@ from services.auth.store.hook_calls import (
     delete_hook_call,
     insert_hook_call,
 )
-from services.auth.store.log_in_tries import (
-    count_log_in_try,
-    delete_log_in_tries,
-    delete_old_log_in_tries,
-)
+from services.auth.store.log_in_tries import count_log_in_try, delete_log_in_tries, delete_old_log_in_tries
 from services.auth.store.one_time_tokens import (
     Consumed,
     consume_code,
@@ -86,15 +76,8 @@ from services.auth.store.recovery_codes import (
     count_recovery_codes,
     replace_recovery_codes,
 )
-from services.auth.store.savepoints import (
-    undone,
-)
-from services.auth.store.sealed import (
-    SealedColumn,
-    SealedValue,
-    list_stale_sealed,
-    update_sealed,
-)
+from services.auth.store.savepoints import undone
+from services.auth.store.sealed import SealedColumn, SealedValue, list_stale_sealed, update_sealed
 from services.auth.store.sessions import (
     Ended,
     delete_ended_sessions,
@@ -164,6 +147,7 @@ __all__ = [
     "count_factor_try",
     "count_log_in_try",
     "count_recovery_codes",
+    "count_text",
     "count_wrong_code",
     "delete_ended_sessions",
     "delete_expired_auth_codes",
@@ -182,6 +166,7 @@ __all__ = [
     "delete_retired_keys",
     "delete_signing_key",
     "delete_unverified_factors",
+    "delete_unverified_number",
     "delete_used_challenges",
     "email_exists",
     "end_idle_sessions",
@@ -232,6 +217,7 @@ __all__ = [
     "replace_recovery_codes",
     "rotate_newest",
     "undone",
+    "update_challenge_code",
     "update_contested",
     "update_credential_used",
     "update_email_changed",

@@ -11,7 +11,7 @@ from shared.postgres import Connection, execute, fetch_all, fetch_one
 
 KEPT_PLACES = 10
 COLUMNS = """
-    factors.id, factors.user_id, factors.kind, factors.name, factors.seed_sealed, factors.created_at,
+    factors.id, factors.user_id, factors.kind, factors.name, factors.seed_sealed, factors.phone, factors.created_at,
     factors.expires_at IS NULL AS is_verified,
     (SELECT count(*) FROM unnest(factors.wrong_codes_at) AS wrong_at
      WHERE wrong_at > clock_timestamp() - interval '1 day')::integer AS wrong_today,
@@ -27,13 +27,14 @@ def insert_factor(
     kind: str,
     name: str,
     *,
-    seed: bytes | None,
+    seed: bytes | None = None,
+    phone: str | None = None,
     lifetime_s: int | None,
 ) -> Factor:
     """A new factor, unverified for `lifetime_s`, or verified without. The caller holds the user; the name is free."""
     sql = f"""
-        INSERT INTO factors (id, user_id, kind, name, seed_sealed, expires_at)
-        VALUES (%(id)s, %(user_id)s, %(kind)s, %(name)s, %(seed)s,
+        INSERT INTO factors (id, user_id, kind, name, seed_sealed, phone, expires_at)
+        VALUES (%(id)s, %(user_id)s, %(kind)s, %(name)s, %(seed)s, %(phone)s,
                 clock_timestamp() + make_interval(secs => %(lifetime_s)s))
         RETURNING {COLUMNS}
     """
@@ -43,6 +44,7 @@ def insert_factor(
         "kind": kind,
         "name": name,
         "seed": seed,
+        "phone": phone,
         "lifetime_s": lifetime_s,
     }
     factor = fetch_one(conn, Factor, sql, params)
@@ -123,13 +125,38 @@ def delete_unverified_factors(conn: Connection, user_id: UUID, kind: str | None 
     execute(conn, sql, {"user_id": user_id, "kind": kind})
 
 
+def delete_unverified_number(conn: Connection, user_id: UUID, phone: str) -> None:
+    """Forget that a user began with this number: they begin again."""
+    sql = "DELETE FROM factors WHERE user_id = %(user_id)s AND phone = %(phone)s AND expires_at IS NOT NULL"
+    execute(conn, sql, {"user_id": user_id, "phone": phone})
+
+
+def count_text(conn: Connection, user_id: UUID, *, interval_s: int, per_day: int) -> bool:
+    """Note that a code goes out to a user. False if the last one is not `interval_s` old, or a day had `per_day`."""
+    sql = """
+        UPDATE users SET factor_texts_at = clock_timestamp() || ARRAY(
+            SELECT sent_at FROM unnest(factor_texts_at) AS sent_at WHERE sent_at > clock_timestamp() - interval '1 day')
+        WHERE id = %(id)s
+          AND (SELECT count(*) FROM unnest(factor_texts_at) AS sent_at
+               WHERE sent_at > clock_timestamp() - interval '1 day') < %(per_day)s
+          AND NOT EXISTS (SELECT 1 FROM unnest(factor_texts_at) AS sent_at
+                          WHERE sent_at > clock_timestamp() - make_interval(secs => %(interval_s)s))
+    """
+    return execute(conn, sql, {"id": user_id, "interval_s": interval_s, "per_day": per_day}) == 1
+
+
+def update_challenge_code(conn: Connection, challenge_id: UUID, code_hash: bytes) -> None:
+    sql = "UPDATE factor_challenges SET code_hash = %(code_hash)s WHERE id = %(id)s"
+    execute(conn, sql, {"id": challenge_id, "code_hash": code_hash})
+
+
 def put_challenge(conn: Connection, factor_id: UUID, session_id: UUID, *, lifetime_s: int) -> FactorChallenge:
     """A new question for this session; the one before is void."""
     sql = """
         INSERT INTO factor_challenges (id, factor_id, session_id, expires_at)
         VALUES (%(id)s, %(factor_id)s, %(session_id)s, clock_timestamp() + make_interval(secs => %(lifetime_s)s))
         ON CONFLICT (factor_id, session_id) DO UPDATE
-        SET id = excluded.id, expires_at = excluded.expires_at, consumed_at = NULL
+        SET id = excluded.id, expires_at = excluded.expires_at, consumed_at = NULL, code_hash = NULL
         RETURNING id, expires_at, false AS is_over
     """
     execute(
@@ -146,7 +173,7 @@ def put_challenge(conn: Connection, factor_id: UUID, session_id: UUID, *, lifeti
 def get_challenge(conn: Connection, challenge_id: UUID, factor_id: UUID, session_id: UUID) -> FactorChallenge | None:
     """The question that this session was asked, used up or not."""
     sql = """
-        SELECT id, expires_at, consumed_at IS NOT NULL OR expires_at <= clock_timestamp() AS is_over
+        SELECT id, expires_at, code_hash, consumed_at IS NOT NULL OR expires_at <= clock_timestamp() AS is_over
         FROM factor_challenges WHERE id = %(id)s AND factor_id = %(factor_id)s AND session_id = %(session_id)s
     """
     return fetch_one(conn, FactorChallenge, sql, {"id": challenge_id, "factor_id": factor_id, "session_id": session_id})
