@@ -48,12 +48,10 @@ def is_signed_by_browser(exchange: "Exchange") -> bool:
 
 
 def _not_modified(condition: bytes | None, fields: list[bytes]) -> list[bytes]:
-    """The ETag of a 304 is that of the copy it lets the client go on using."""
-    if condition is None:
-        return fields
+    """The ETag of a 304 is that of the copy it lets the client go on using; Vary as the 200 would have had it."""
     kept, etag = without_bytes_fields(fields)
-    ours = tag_sent(condition, etag)
-    return fields if ours == etag else [*kept, b"etag: %b\r\n" % ours, VARY]
+    ours = etag if condition is None else tag_sent(condition, etag)
+    return [*fields, VARY] if ours == etag else [*kept, b"etag: %b\r\n" % ours, VARY]
 
 
 def _coded(fields: list[bytes], coding: bytes) -> list[bytes]:
