@@ -8,7 +8,7 @@ COMPONENTS := gateway services/auth services/profile services/data services/noti
 BASE_IMAGE ?= docker.io/library/python:3.11-slim-bookworm
 TAG ?= dev
 
-.PHONY: help setup up down logs status clean demo test clients chaos lint fmt lock bench bench-gateway images k8s dlq
+.PHONY: help setup up down logs status clean demo test clients chaos lint fmt lock bench bench-gateway bench-crowds test-big images k8s dlq
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F':[^#]*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -70,6 +70,14 @@ bench-gateway: ## only the gateway, beside HAProxy, Envoy, fastify and Flask + r
 	@deploy/local/bootstrap haproxy nginx wrk
 	@cd tests/load/peers/fastify && npm ci --no-audit --no-fund --silent
 	@$(PY) -m tests.load gateway
+
+bench-crowds: ## what others notice of 2,000 slow clients at the gateway, and the memory of 10,000 idle ones
+	@deploy/local/bootstrap nginx
+	@$(PY) -m tests.load crowds
+
+test-big: setup ## the gateway with bodies of 1 GiB and 2,000 slow clients
+	@$(PY) -m pytest tests/gateway/test_streaming.py tests/gateway/test_slowloris.py \
+	    --body-bytes 1073741824 --slow-clients 2000 $(ARGS)
 
 images: ## build the five images with Docker; BASE_IMAGE and TAG are settings
 	@for c in $(COMPONENTS); do \

@@ -13,6 +13,7 @@ from gateway.forwarding import is_request_id
 from gateway.problems import BadGateway, GatewayTimeout, RequestTimeout
 from gateway.request import SAFE, Request
 from gateway.table import Route
+from gateway.uploads import HELD, MOST_HELD_BYTES, NONE
 from shared.errors import Problem, Unavailable
 from shared.tokens import refusal
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.grants import Grant
     from gateway.heads import KnownAnswer
 
+LATE = "The rest of the request did not come in time."
 CLIENT_LEFT = 499  # only in logs and metrics: nobody is there to be told
 
 
@@ -48,6 +50,7 @@ class Exchange:
     limit_left: float = inf
     limit_fields = b""
     limited_by = ""
+    upload = NONE  # whether its body, still coming, has a place among those that may
     is_tunnel = False
     has_head = is_chunked_out = is_discarding = is_over = closes = False
 
@@ -97,11 +100,26 @@ class Exchange:
             self.call_service()
 
     def call_service(self) -> None:
-        """Ask the route's service. Raise the Problem if it cannot be asked."""
+        """Ask the route's service, or be held until there is a place. Raise the Problem if it cannot be asked."""
+        request = self.request
+        if not request.has_body or request.is_complete or self.gate.uploads.may_begin(self):
+            self._call()
+
+    def _call(self) -> None:
         service = self.route.service
         if service is not None:
             self.call = Call(self, service)
             service.connect(self.call)
+
+    def begin_call(self) -> None:
+        """A request that was held, with a part of its body or all of it, is passed on now."""
+        if self.is_over:
+            return
+        try:
+            self._call()
+            self.flush_request()
+        except Problem as problem:
+            self.refuse(problem)
 
     def send_body(self, chunk: bytes) -> None:
         """Pass on a piece of the request's body; the limit holds for chunked bodies too."""
@@ -113,14 +131,20 @@ class Exchange:
             self.refuse(too_large(self.route))
         elif self.call is not None:
             self.call.send_body(chunk)
-        else:  # waiting for keys
+        else:  # waiting for keys, or held
             request.body.append(chunk)
-            self.client.pause_reading()
+            if self.upload != HELD or request.body_bytes > MOST_HELD_BYTES:
+                self.client.pause_reading()
+            else:
+                self.client.set_deadline(self.route.idle_s)
 
     def end_body(self) -> None:
         """The request is complete."""
+        was_held = bool(self.upload) and self.gate.uploads.is_whole(self)
         if self.is_discarding:
             self._finish()
+        elif was_held:
+            self.begin_call()
         elif self.call is not None and self.request.has_body and not self.is_over:
             self.call.end_body()
 
@@ -270,12 +294,14 @@ class Exchange:
             self.gate.keeper.give_up(self, self.fetch)
         elif self.route.service is None:
             self.refuse(Unavailable("The gateway is too busy to answer this itself."))
+        elif self.upload == HELD:
+            self.refuse(self.route.service.busy() if self.client.is_read_paused else RequestTimeout(LATE))
         elif self.call is None:
             self.refuse(Unavailable("The keys that verify tokens cannot be fetched now."))
         elif self.call.connection is None:
             self.refuse(self.call.upstream.busy())
         elif not self.request.is_complete and not self.client.is_read_paused:
-            self.refuse(RequestTimeout("The rest of the request did not come in time."))
+            self.refuse(RequestTimeout(LATE))
         else:
             self.refuse(GatewayTimeout(f"The {self.route.upstream} service did not answer in time."))
 
@@ -313,6 +339,8 @@ class Exchange:
     def _finish(self) -> None:
         if not self.is_over:
             self.is_over = True
+            if self.upload:
+                self.gate.uploads.is_whole(self)
             self.gate.record(self)
             self.request.exchange = self.call = None  # cycles would leave all to the garbage collector
             self.client.exchange_over(self)

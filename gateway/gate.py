@@ -26,6 +26,7 @@ from gateway.revocations import RevocationFeed, RevocationSet
 from gateway.room import Room
 from gateway.table import Route, Table
 from gateway.tokens import Tokens
+from gateway.uploads import Uploads
 from gateway.upstreams import Upstream
 from gateway.wsgi import Pages
 from shared.errors import Unavailable
@@ -66,6 +67,7 @@ class Gate:
         self.access_log = AccessLog()
         self.logs_requests = settings.log_level in ("DEBUG", "INFO")
         self.clients: set[ClientConnection] = set()
+        self.uploads = Uploads(settings.upstream_connections)
         self.arriving: set[asyncio.Task[None]] = set()  # connections that are not yet a client's
         self.room: Room
         self.tunnels: set[Exchange] = set()  # web sockets that are open

@@ -20,7 +20,8 @@ MOST_GROWTH_EACH = 32_768
 @pytest.fixture(scope="module")
 def gateway(issuer: Issuer, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     folder = tmp_path_factory.mktemp("gateway")
-    process = GatewayProcess(issuer, upstream.url, folder, HEADER_TIMEOUT_S="4").with_operators_port().start()
+    process = GatewayProcess(issuer, upstream.url, folder, HEADER_TIMEOUT_S="4", UPSTREAM_CONNECTIONS="20")
+    process.with_operators_port().start()
     yield process
     assert process.stop() == 0
     assert [line for line in process.lines() if line["level"] == "ERROR"] == []
@@ -29,7 +30,7 @@ def gateway(issuer: Issuer, upstream: Upstream, tmp_path_factory: pytest.TempPat
 def test_slow_heads_and_slow_bodies_are_cut_off_and_hurt_nobody(
     gateway: GatewayProcess, request: pytest.FixtureRequest
 ) -> None:
-    """`/short` lets a body stand still for 0.4 s; these never do, but do not get on either."""
+    """`/short` lets a body stand still for 0.4 s; these never do, nor get on. The service has 20 places."""
     slow = request.config.getoption("--slow-clients")
     before = gateway.resident_bytes()
     with Load(gateway, 4) as load, Crowd(gateway.port, slow) as crowd:

@@ -1,4 +1,4 @@
-"""`python -m tests.load [gateway] [events] [logins]`: tables on the screen, figures in bench-results/*.json."""
+"""`python -m tests.load [gateway] [crowds] [events] [logins]`: tables here, figures in bench-results/*.json."""
 
 import json
 import subprocess
@@ -22,9 +22,13 @@ GATEWAY = {
 
 def main(names: list[str]) -> int:
     RESULTS.mkdir(exist_ok=True)
-    for name in names or ["gateway", "events", "logins"]:
+    for name in names or ["gateway", "crowds", "events", "logins"]:
         if name == "gateway":
             measure_gateway()
+            continue
+        if name == "crowds":
+            command = [sys.executable, "-m", "tests.load.crowds", "--json", str(RESULTS / "crowds.json")]
+            subprocess.run(command, cwd=ROOT, check=True)
             continue
         print(f"\n{name}", flush=True)
         figures = asdict({"events": events, "logins": logins}[name].measure())
