@@ -34,8 +34,8 @@ def test_others_pass_while_slow_bodies_wait_for_a_place(gateway: GatewayProcess,
         eventually(lambda: len(upstream.seen("/open/slow-upload")) == 1, what="one of them is passed on")
         for _ in range(5):
             assert other.ask(f"GET /open/x HTTP/1.1\r\n{H}\r\n").status == 200
-            assert other.ask(upload("/open/whole", 3) + "abc").json["body_bytes"] == 3
-            other.send(upload("/open/two-pieces", 6) + "abc")
+            assert other.ask(upload("/open/up-whole", 3) + "abc").json["body_bytes"] == 3
+            other.send(upload("/open/up-two-pieces", 6) + "abc")
             assert other.ask("def").json["body_bytes"] == 6
         assert len(upstream.seen("/open/slow-upload")) == 1
         second.send("x" * 9)  # whole now: it needs no place
@@ -91,6 +91,6 @@ def test_a_body_that_waits_and_does_not_come_gets_408(gateway: GatewayProcess, u
     with gateway.wire() as slow, gateway.wire() as held:
         slow.send(upload("/big/slow-again", 2) + "x")
         eventually(lambda: upstream.seen("/big/slow-again"), what="it is passed on")
-        answer = held.ask(upload("/short/never", 10) + "x")
+        answer = held.ask(upload("/short/up-never", 10) + "x")
         assert (answer.status, answer.code) == (408, "request_timeout")
-        assert not upstream.seen("/short/never")
+        assert not upstream.seen("/short/up-never")

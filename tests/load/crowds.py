@@ -8,11 +8,13 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -60,7 +62,7 @@ class CrowdProxies(Proxies):
         table = self.folder / "crowds.yaml"
         table.write_text(ROUTES)
         more = {"NOTIFY_URL": f"http://{HOST}:{self.sink}", "ROUTES_FILE": str(table)}
-        return super()._gateway_environment(name, port) | more
+        return super()._gateway_environment(name, port) | more | {"HEADER_TIMEOUT_S": "60"}  # they are to stay
 
 
 def head(method: str, token: str, path: str = PATH, fields: str = "") -> bytes:
@@ -81,6 +83,15 @@ def connections(port: int) -> float:
     return 0
 
 
+def wait_until(is_so: Callable[[float], bool], port: int) -> None:
+    """Until the number of the gateway's clients is so."""
+    deadline = time.monotonic() + 60
+    while not is_so(connections(port)):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{connections(port):.0f} connections")
+        time.sleep(0.2)
+
+
 def measure(slow: int, idle: int, rate: int, seconds: float) -> Figures:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -88,63 +99,55 @@ def measure(slow: int, idle: int, rate: int, seconds: float) -> Figures:
         proxies.start()
         port = proxies.ports["gateway"]
         asks = [head("GET", token) for token in proxies.tokens]
-        alone = steady.measure(HOST, port, asks, rate=rate, seconds=seconds)
-
-        before = resident(proxies)
-        crowd = _crowd(port, proxies.sink, slow, proxies.tokens[0])
-        stack.callback(stop, crowd)
-        while connections(port) < slow:
-            assert crowd.poll() is None
-            time.sleep(0.2)
-        slow_each = (resident(proxies) - before) / slow
-        with_slow = steady.measure(HOST, port, asks, rate=rate, seconds=seconds)
-        assert crowd.poll() is None, "the crowd did not stay"
-        stop(crowd)
-        while connections(port) > 2:
-            time.sleep(0.2)
-
-        before = resident(proxies)
-        kept = _idle(port, idle, asks)
-        after = resident(proxies)
-        with_idle = steady.measure(HOST, port, asks, rate=rate, seconds=seconds)
-        for connection in kept:
-            connection.close()
+        found, taken = [steady.measure(HOST, port, asks, rate=rate, seconds=seconds)], []
+        for kind, number in (("slow", slow), ("idle", idle)):
+            before = resident(proxies)
+            crowd = _crowd(kind, number, port, proxies)
+            stack.callback(stop, crowd)
+            wait_until(lambda found, most=number: found >= most, port)
+            taken.append((resident(proxies), resident(proxies) - before))
+            found.append(steady.measure(HOST, port, asks, rate=rate, seconds=seconds))
+            assert crowd.poll() is None, "the crowd did not stay"
+            stop(crowd)
+            wait_until(lambda found: found <= 2, port)
+    alone, with_slow, with_idle = found
+    (_, slow_bytes), (all_bytes, idle_bytes) = taken
     return Figures(
-        slow, alone.p50_ms, alone.p99_ms, with_slow.p50_ms, with_slow.p99_ms, slow_each / 1000,
-        idle, after / MEGABYTE, (after - before) / idle / 1000, with_idle.p99_ms,
+        slow, alone.p50_ms, alone.p99_ms, with_slow.p50_ms, with_slow.p99_ms, slow_bytes / slow / 1000,
+        idle, all_bytes / MEGABYTE, idle_bytes / idle / 1000, with_idle.p99_ms,
     )  # fmt: skip
 
 
-def _crowd(port: int, sink: int, slow: int, token: str) -> "subprocess.Popen[bytes]":
+def _crowd(kind: str, number: int, port: int, proxies: CrowdProxies) -> "subprocess.Popen[bytes]":
     """A process of its own, lest it keeps who measures from measuring."""
-    at = ["--at", str(port), str(sink)]
-    command = [sys.executable, "-m", "tests.load.crowds", "--slow", str(slow), *at]
-    return subprocess.Popen(command, env={**os.environ, "TOKEN": token})
+    where = ["--at", str(port), str(proxies.sink)]
+    command = [sys.executable, "-m", "tests.load.crowds", "--be", kind, f"--{kind}", str(number), *where]
+    return subprocess.Popen(command, env={**os.environ, "TOKEN": proxies.tokens[0]})
 
 
-def _idle(port: int, idle: int, asks: list[bytes]) -> list[socket.socket]:
-    """Connections that have asked once; some at a time, so that none waits for its turn for long."""
+def stay_idle(port: int, idle: int) -> None:
+    """Have connections that have asked once; some at a time, so that none waits for its turn for long."""
     kept: list[socket.socket] = []
-    for first in range(0, idle, ASKED_AT_ONCE):
-        some = [socket.create_connection((HOST, port), timeout=10) for _ in range(min(ASKED_AT_ONCE, idle - first))]
-        for number, connection in enumerate(some):
-            connection.sendall(asks[(first + number) % len(asks)])
+    while len(kept) < idle:
+        some = [socket.create_connection((HOST, port), timeout=10) for _ in range(min(ASKED_AT_ONCE, idle - len(kept)))]
+        for connection in some:
+            connection.sendall(head("GET", os.environ["TOKEN"]))
         for connection in some:
             answer = connection.recv(65_536)
             while not steady.is_whole(answer):
                 answer += connection.recv(65_536)
         kept += some
-    return kept
+    signal.pause()
 
 
-async def stay(port: int, sink: int, slow: int) -> None:
-    """Be the crowd, and the service its bodies go to, until somebody ends it."""
+async def stay_slow(port: int, sink: int, slow: int) -> None:
+    """Be slow, and the service that slow bodies go to."""
     service = await asyncio.get_running_loop().create_server(asyncio.Protocol, HOST, sink, backlog=1024)
     body = head("POST", os.environ["TOKEN"], SLOW_PATH, "Content-Length: 100000\r\n")
-    heads_too = Crowd(port, slow, every_s=1, body=body)
+    crowd = Crowd(port, slow, every_s=1, body=body)
     async with service:
-        await asyncio.to_thread(heads_too.__enter__)
-        while heads_too.left:
+        await asyncio.to_thread(crowd.__enter__)
+        while crowd.left:
             await asyncio.sleep(0.5)
 
 
@@ -155,10 +158,14 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=500, help="ordinary requests a second")
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--at", type=int, nargs=2, help="be the crowd at the first port, its service at the second")
+    parser.add_argument("--be", choices=["slow", "idle"], help="be such a crowd, until somebody ends it")
+    parser.add_argument("--at", type=int, nargs=2, help="at the first port; the second is for the service of slow ones")
     options = parser.parse_args()
-    if options.at:
-        asyncio.run(stay(*options.at, options.slow))
+    if options.be == "slow":
+        asyncio.run(stay_slow(*options.at, options.slow))
+        return
+    if options.be == "idle":
+        stay_idle(options.at[0], options.idle)
         return
     os.sched_setaffinity(0, {int(LOAD_CORE)})
     figures = asdict(measure(options.slow, options.idle, options.rate, options.seconds))
