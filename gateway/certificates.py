@@ -55,31 +55,34 @@ class PairFiles(Watched):
         self._pairs = settings.tls_files
         super().__init__(path for pair in self._pairs for path in pair)
 
-    def read(self) -> list[Certificate]:
-        """What is in the files now. Raise BadPair."""
+    def read(self, *, in_time: bool = True) -> list[Certificate]:
+        """What is in the files now. Raise BadPair; `in_time` also where a certificate is not valid at this time."""
         self.are_read()
         pairs = [Pair(str(file), _text(file), _text(key)) for file, key in self._pairs]
-        found = [usable(pair) for pair in pairs]
+        found = [usable(pair, in_time=in_time) for pair in pairs]
         if _last_right is not None:
             _last_right.keep(json.dumps([[pair.file, pair.certificate, pair.key] for pair in pairs]))
         return found
 
     def last_right(self) -> list[Certificate]:
-        """The last pairs that were right in this or another worker. Raise BadPair if there are none."""
+        """The last pairs that were right in this or another worker, by now perhaps expired. Raise BadPair without."""
         if _last_right is None:
             raise BadPair("there is no earlier one")
-        return [usable(Pair(*pair)) for pair in json.loads(_last_right.text())]
+        return [usable(Pair(*pair), in_time=False) for pair in json.loads(_last_right.text())]
 
 
 _last_right: LastRight | None = None
 
 
 def check(settings: "GatewaySettings") -> None:
-    """In the master: read the pairs and keep them for workers that start later. Raise BadPair."""
+    """In the master: read the pairs and keep them for workers that start later. Raise BadPair.
+
+    An expired one is served all the same: there is none better, and what comes without TLS goes on.
+    """
     global _last_right
     if settings.tls_files:
         _last_right = LastRight(os.fdopen(os.memfd_create("tls"), "r+b"))
-        PairFiles(settings).read()
+        PairFiles(settings).read(in_time=False)
 
 
 def _text(path: Path) -> str:
@@ -89,18 +92,24 @@ def _text(path: Path) -> str:
         raise BadPair(f"{path}: {error.strerror}") from None
 
 
-def usable(pair: Pair) -> Certificate:
-    """The pair ready to be served. Raise BadPair if it does not parse or match, or is not valid now."""
+def usable(pair: Pair, *, in_time: bool) -> Certificate:
+    """The pair ready to be served. Raise BadPair if it does not parse or match; with `in_time`, if not valid now."""
     try:
         chain = x509.load_pem_x509_certificates(pair.certificate.encode())
     except ValueError as error:
         raise BadPair(f"{pair.file} holds no certificates that can be read: {error}") from None
-    leaf, now = chain[0], datetime.now(UTC)
+    leaf = chain[0]
+    if in_time:
+        _check_time(pair, leaf)
+    return Certificate(pair.file, _names(leaf), leaf.not_valid_after_utc, _context(pair))
+
+
+def _check_time(pair: Pair, leaf: x509.Certificate) -> None:
+    now = datetime.now(UTC)
     if leaf.not_valid_after_utc <= now:
         raise BadPair(f"{pair.file} has expired at {leaf.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}")
     if leaf.not_valid_before_utc > now:
         raise BadPair(f"{pair.file} is not valid before {leaf.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}")
-    return Certificate(pair.file, _names(leaf), leaf.not_valid_after_utc, _context(pair))
 
 
 def _names(leaf: x509.Certificate) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ class TlsListener(Listener):
         try:
             self._use(self._files.read())
         except BadPair as error:
+            TLS_RELOADS.labels("refused").inc()
             log.error("the certificate cannot be used, the last right one stays: %s", error)
             self._use(self._files.last_right())
 

@@ -399,6 +399,26 @@ def test_a_wrong_pair_at_the_start_ends_the_process_with_one_line(
         assert other_key.decode().splitlines()[1] not in done.stderr + done.stdout
 
 
+def test_an_expired_certificate_is_told_and_does_not_keep_the_process_from_starting(
+    issuer: Issuer, upstream: Upstream, authority: Authority, folder: Path
+) -> None:
+    """Nor a worker: a certificate that nobody has renewed must not end what comes without TLS."""
+    pair = MountedPair(folder, authority.issue(begins=-timedelta(days=2), ends=-timedelta(days=1)))
+    gateway = GatewayProcess(issuer, upstream.url, folder).secure(authority, pair).start()
+    gateway.workers()[0].kill()
+    gateway.wait_for("/livez", 200)
+    with pytest.raises(ssl.SSLCertVerificationError, match="certificate has expired"):
+        gateway.wire()
+    assert gateway.tls is not None
+    gateway.tls.check_hostname, gateway.tls.verify_mode = False, ssl.CERT_NONE
+    assert gateway.ask("GET", "/open/x").status == 200
+    told = [line["message"] for line in gateway.lines() if line["level"] == "ERROR"]
+    assert told and all("has expired at" in message for message in told)
+    pair.put(authority.issue())
+    eventually(lambda: gateway.metric("gateway_tls_reloads_total", outcome="taken") == 1)
+    assert gateway.stop() == 0
+
+
 def test_many_connections_at_once_all_shake_hands(secure: GatewayProcess) -> None:
     answers: list[int] = []
 
