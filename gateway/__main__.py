@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -61,6 +62,7 @@ def check_routes(path: Path) -> int:
             "UPSTREAM",
             "ACCESS",
             "CONNECT/FIRST/IDLE S",
+            "TRIES",
             "MAX BODY",
             "COMPRESSED FROM",
             "CACHE",
@@ -76,12 +78,37 @@ def check_routes(path: Path) -> int:
         methods = ",".join(sorted(method.decode() for method in route.methods))
         limits = ",".join(limit.name for limit in (*route.limits, *route.user_limits)) or "-"
         size, packed = str(route.max_body_bytes), "-" if route.compression is None else str(route.compression.min_bytes)
+        tries = str(route.retries.attempts)
         access, kept = route.access + "".join(scopes), "-" if route.cache is None else route.cache.said
-        rows.append((methods, route.template, target, access, times, size, packed, kept, limits))
+        rows.append((methods, route.template, target, access, times, tries, size, packed, kept, limits))
+    print_table(rows)
+    print()
+    print_table(upstream_rows(routes_file))
+    return 0
+
+
+def upstream_rows(routes_file: RoutesFile) -> list[tuple[str, ...]]:
+    """Each upstream with all that holds for it, whether the table says it or not."""
+    rows: list[tuple[str, ...]] = [("UPSTREAM", "TARGETS", "HEALTH", "BREAKER", "EJECTION", "RETRY BUDGET")]
+    for name in routes_file.upstreams:
+        entry = routes_file.upstream(name)
+        targets = " ".join(f"{place.url}*{place.weight}" for place in entry.places)
+        health, breaker, out, budget = entry.checks, entry.breaker, entry.ejection, entry.retry_budget
+        rows.append((
+            name,
+            targets,
+            f"{health.path} every {health.interval_s:g}s -{health.unhealthy}/+{health.healthy}" if health else "-",
+            f"{breaker.failures_percent}% of {breaker.requests} in {breaker.window_s:g}s" if breaker else "-",
+            f"{out.failures} in a row, {out.base_s:g}s, at most {out.max_percent}%",
+            f"{budget.percent}% + {budget.min_per_s:g}/s",
+        ))  # fmt: skip
+    return rows
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    return 0
 
 
 def render_envoy(admin: str | None) -> int:

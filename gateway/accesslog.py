@@ -19,7 +19,7 @@ MOST_PENDING = 64  # batches; beyond that the reader is too slow, and lines are 
 LINE = (
     b'{"time":"%b.%03d+00:00","level":"INFO","component":"gateway","logger":"access","message":"request",'
     b'"request_id":"%b","trace_id":"%b",%b,"duration_ms":%.2f,"upstream_ms":%.2f,'
-    b'"bytes_in":%d,"bytes":%d,"client":"%b"%b%b}\n'
+    b'"bytes_in":%d,"bytes":%d,"client":"%b"%b%b%b}\n'
 )
 
 
@@ -48,7 +48,7 @@ class AccessLog:
         if int(now) != self._second:
             self._second = int(now)
             self._clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)).encode()
-        grant, request, hops = exchange.grant, exchange.request, exchange.gate.trusted_hops
+        grant, call, request, hops = exchange.grant, exchange.call, exchange.request, exchange.gate.trusted_hops
         self._lines.append(
             LINE
             % (
@@ -63,6 +63,7 @@ class AccessLog:
                 exchange.bytes_out,
                 exchange.address if hops else exchange.client.address,
                 b',"limit":"%b"' % exchange.limited_by.encode() if exchange.limited_by else b"",
+                b"" if call is None or call.tries == 1 else b',"attempts":%d' % call.tries,
                 exchange.log_more if grant is None else grant.log_field,
             )
         )

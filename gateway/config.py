@@ -49,7 +49,9 @@ class GatewaySettings(Settings):
     )
 
     upstream_keepalive_s: float = Field(30, gt=0, description="idle upstream connections are closed after this time")
-    upstream_connections: int = Field(512, ge=1, description="most connections to one upstream, for each worker")
+    upstream_connections: int = Field(
+        512, ge=1, description="most connections to one address of an upstream, for each worker"
+    )
 
     token_cache_size: int = Field(20_000, ge=2, description="verified tokens kept, for each worker")
     jwks_refresh_s: float = Field(300, gt=0, description="how often the public keys are fetched again")

@@ -80,6 +80,7 @@ class UpstreamConnection(asyncio.Protocol):
             known = self.pool.known_answers.get(head)
             if known is not None and len(data) == end + known.length and self._is_ordinary(exchange, known.length):
                 self.exchange = None
+                self.pool.good += 1
                 exchange.answer_known(known, data[end:])
                 self.pool.give_back(self)
                 return
@@ -90,10 +91,14 @@ class UpstreamConnection(asyncio.Protocol):
             if self.is_switched and isinstance(error, httptools.HttpParserUpgrade):
                 exchange.switched(self.fields, data[error.args[0] :])
                 return
+            if self.exchange is None:  # the call is made again elsewhere
+                return
             if not self.is_done:
                 self._fail(error)
                 return
             self.may_reuse = False  # what came behind the response is nobody's
+        if self.exchange is None:
+            return
         if self.is_done:
             self.exchange = None
             is_whole = head and len(data) == len(head) + (self.length or 0)
@@ -120,8 +125,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _learn(self, exchange: "Exchange", head: bytes) -> None:
         """Remember a head that came with all of its body."""
-        length = self.length
-        if length is not None and exchange.status not in (204, 304) and self._is_ordinary(exchange, length):
+        length, status = self.length, exchange.status
+        if length is not None and status < 500 and status not in (204, 304) and self._is_ordinary(exchange, length):
             fields = answers.status_line(exchange.status) + b"".join(self.fields)
             self.pool.known_answers.learn(head, KnownAnswer(exchange.status, fields, length))
 
@@ -130,7 +135,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport.abort()
         log.warning("the %s service gave an answer that is not HTTP: %s", self.pool.name, error.__context__ or error)
         if exchange is not None:
-            exchange.upstream_failed(BadGateway(f"The {self.pool.name} service gave an answer that is not HTTP."))
+            problem = BadGateway(f"The {self.pool.name} service gave an answer that is not HTTP.")
+            exchange.upstream_failed(problem)
 
     # What httptools calls, in this order.
 
@@ -161,7 +167,7 @@ class UpstreamConnection(asyncio.Protocol):
         status: int = self.parser.get_status_code()
         if status < 200:
             if status == 101 and exchange.request.wants_websocket:
-                self.is_switched = True
+                self.is_switched = exchange.accepts(status, self.fields)
                 return
             if status == 101:
                 raise ValueError("a change of protocol nobody asked for")
@@ -175,6 +181,10 @@ class UpstreamConnection(asyncio.Protocol):
             self.fields.append(b"content-length: %d\r\n" % self.length)
         self.ends_with_connection = self.length is None and not self.is_chunked and not has_no_body
         self.may_reuse = not self.ends_with_connection and self._stays()
+        if not exchange.accepts(status, self.fields):
+            self.exchange = None
+            self.transport.abort()
+            return
         exchange.response_head(status, self.fields, self.length, has_no_body)
         if has_no_body and status not in (204, 304):
             # llhttp waits for the body that the answer to a HEAD announces but does not have.

@@ -65,7 +65,7 @@ class Documents:
         self._openapi = {
             name: self._openapi[name]
             if known.get(name) == entry
-            else Cached(partial(_fetch, f"{entry.url}{entry.openapi}"), DOCUMENT_FRESH_S)
+            else Cached(partial(_fetch, f"{entry.places[0].url}{entry.openapi}"), DOCUMENT_FRESH_S)
             for name, entry in routes_file.upstreams.items()
             if entry.openapi
         }
@@ -77,10 +77,17 @@ class Documents:
         return {"status": "ok" if is_well else "degraded", "services": services}
 
     def _ask_all(self) -> dict[str, Any]:
-        asked = [(name, f"{entry.url}{entry.health}") for name, entry in self._upstreams.items() if entry.health]
+        asked = [
+            (name, f"{place.url}{entry.health_path}")
+            for name, entry in self._upstreams.items()
+            for place in entry.places
+            if entry.health_path
+        ]
+        found: dict[str, list[dict[str, Any]]] = {}
         with ThreadPoolExecutor(max_workers=max(1, len(asked))) as threads:
-            answers = threads.map(_ask, [url for _, url in asked])
-            return {name: answer for (name, _), answer in zip(asked, answers, strict=True)}
+            for (name, _), answer in zip(asked, threads.map(_ask, [url for _, url in asked]), strict=True):
+                found.setdefault(name, []).append(answer)
+        return {name: _best(answers) for name, answers in found.items()}
 
     def openapi(self, table: Table, public_url: str) -> dict[str, Any]:
         """One OpenAPI 3.1 document of all services; a service that is down keeps the document it had last."""
@@ -96,6 +103,13 @@ class Documents:
         if keys is None:
             raise Unavailable("The public keys cannot be fetched now.")
         return dict(keys)
+
+
+def _best(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    """A service is ready if one of its targets is; of several it is said how many are."""
+    ready = [answer for answer in answers if answer["is_ready"]]
+    best = (ready or answers)[0]
+    return best if len(answers) == 1 else {**best, "targets": len(answers), "targets_ready": len(ready)}
 
 
 def _ask(url: str) -> dict[str, Any]:

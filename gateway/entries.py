@@ -1,58 +1,34 @@
 """The shape of `routes.yaml`: what may stand in it, and the routes it makes."""
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
+from gateway.breaker import BreakerEntry
 from gateway.cache import CacheEntry, MemoryEntry, Policy
 from gateway.compression import CompressEntry, Compression
 from gateway.cors import ANY, Cors
 from gateway.grants import OWN
+from gateway.health import HealthEntry
 from gateway.issuers import IssuerEntry
 from gateway.limits import USER, Limit, LimitEntry
+from gateway.outliers import EjectionEntry
 from gateway.phones import AppsEntry, ClientsEntry, DeprecationEntry, MaintenanceEntry, conditions
+from gateway.retries import BudgetEntry, Retries, RetriesEntry
 from gateway.table import PUBLIC, Route, Table
+from gateway.targets import TargetEntry
+from gateway.values import Address, PathTemplate, Seconds
 
 if TYPE_CHECKING:
     from gateway.upstreams import Upstream
 
-NAME = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
-_SEGMENT = re.compile(r"[A-Za-z0-9._~-]+|\{[a-z_]+\}")
-
-
-def _path(value: str) -> str:
-    if not value.startswith("/") or value != value.rstrip("/"):
-        raise ValueError("begins with a slash and does not end with one")
-    for segment in value.split("/")[1:]:
-        if not _SEGMENT.fullmatch(segment) or segment in (".", ".."):
-            raise ValueError(f"segment {segment!r} is neither plain letters, digits and ._~- nor one {{name}}")
-    return value
-
-
-def address(value: str) -> str:
-    if NAME.fullmatch(value):
-        return value
-    parts = urlsplit(value)
-    if parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query or parts.username:
-        raise ValueError("an upstream is http://host:port, nothing more")
-    _ = parts.port
-    return value
-
-
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 METHODS: list[Method] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
-PathTemplate = Annotated[str, AfterValidator(_path), Field(json_schema_extra={"pattern": "^(/[A-Za-z0-9._~{}-]+)+$"})]
-Address = Annotated[
-    str, AfterValidator(address), Field(json_schema_extra={"pattern": r"^http://|^\$\{[A-Z][A-Z0-9_]*\}$"})
-]
 Origin = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9+.-]*://[a-z0-9.-]+(:[0-9]{1,5})?)$")]
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]
 FieldValue = Annotated[str, Field(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
 Name = Annotated[str, Field(pattern="^[a-z][a-z0-9-]{0,39}$")]
-Seconds = Annotated[float, Field(gt=0, le=3600)]
 Bytes = Annotated[int, Field(ge=0, le=2**40)]
 Compress = StrictBool | CompressEntry
 CACHED_IS_PUBLIC: dict[str, Any] = {
@@ -100,15 +76,44 @@ class CorsEntry(_Strict):
 
 
 class UpstreamEntry(_Strict):
-    """Where a service is; `health` and `openapi` are its paths for `/status` and `/openapi.json`.
+    """Where a service is: a `url`, or several `targets`. `openapi` is its path for `/openapi.json`.
 
+
+    `health` is the path that `/status` asks; written as an object, targets that it finds unwell get no calls.
     `compress` holds for its routes that do not say themselves: some services' answers are full of secrets.
     """
 
-    url: Address
-    health: PathTemplate | None = None
+    url: Address | None = None
+    targets: list[TargetEntry] = []
+    health: PathTemplate | HealthEntry | None = None
     openapi: PathTemplate | None = None
     compress: Compress | None = None
+    breaker: BreakerEntry | None = None
+    ejection: EjectionEntry = EjectionEntry()
+    retry_budget: BudgetEntry = BudgetEntry()
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if (self.url is None) != bool(self.targets):
+            raise ValueError("an upstream has either a url or targets")
+        urls = [target.url for target in self.targets]
+        if len(set(urls)) < len(urls):
+            raise ValueError("two targets have the same url")
+        return self
+
+    @property
+    def places(self) -> list[TargetEntry]:
+        """Its targets, the one that `url` is included."""
+        return [TargetEntry(url=self.url)] if self.url is not None else self.targets
+
+    @property
+    def checks(self) -> HealthEntry | None:
+        """What is asked of its targets again and again."""
+        return self.health if isinstance(self.health, HealthEntry) else None
+
+    @property
+    def health_path(self) -> str | None:
+        return self.health.path if isinstance(self.health, HealthEntry) else self.health
 
 
 class DefaultsEntry(_Strict):
@@ -118,6 +123,8 @@ class DefaultsEntry(_Strict):
     cors: CorsEntry | None = None
     issuers: list[str] = [OWN]
     compress: Compress = True
+    retries: RetriesEntry = RetriesEntry()
+    breaker: BreakerEntry | None = None
 
     def cors_or(self, origins: Iterable[str]) -> Cors:
         """What holds for routes that say nothing; if the table does not either, the origins of the settings."""
@@ -148,6 +155,7 @@ class RouteEntry(_Strict):
     upgrade: list[Literal["websocket"]] = []
     ends_with: Literal["session", "token"] = "session"
     deprecation: DeprecationEntry | None = None
+    retries: RetriesEntry = RetriesEntry()
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -193,6 +201,11 @@ class RoutesFile(_Strict):
     apps: AppsEntry = AppsEntry()
     cache: MemoryEntry = MemoryEntry()
     routes: list[RouteEntry]
+
+    def upstream(self, name: str) -> UpstreamEntry:
+        """An upstream with what the defaults say of it."""
+        entry = self.upstreams[name]
+        return entry if entry.breaker is not None else entry.model_copy(update={"breaker": self.defaults.breaker})
 
     def table(self) -> Table:
         """What the data path reads, without the gateway's own pages."""
@@ -242,6 +255,7 @@ class RoutesFile(_Strict):
             limits=tuple(limit for limit in limits if limit not in (*waiting, *forged)),
             user_limits=tuple(waiting),
             forged_limits=tuple(forged),
+            retries=Retries.of(self.defaults.retries, entry.retries),
             **times,
         )
 

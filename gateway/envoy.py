@@ -184,7 +184,12 @@ def _places(settings: GatewaySettings, routes_file: RoutesFile) -> list[Place]:
     table = routes_file.table().routes
     compressed = tuple(ways(table))
     return [
-        Place(route, urlsplit(routes_file.upstreams[entry.upstream].url).netloc, entry.cors or default, compressed)
+        Place(
+            route,
+            urlsplit(routes_file.upstreams[entry.upstream].places[0].url).netloc,
+            entry.cors or default,
+            compressed,
+        )
         for route, entry in zip(table, routes_file.routes, strict=True)
     ]
 
@@ -193,7 +198,7 @@ def _clusters(settings: GatewaySettings, routes_file: RoutesFile) -> list[Json]:
     clusters: dict[str, Json] = {}
     for route in routes_file.table().routes:
         if route.upstream is not None:
-            url = urlsplit(routes_file.upstreams[route.upstream].url)
+            url = urlsplit(routes_file.upstreams[route.upstream].places[0].url)
             clusters[cluster_name(route)] = _cluster(cluster_name(route), url, settings, route.connect_s)
     return list(clusters.values())
 

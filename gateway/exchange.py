@@ -155,6 +155,16 @@ class Exchange:
 
     # The response on its way down.
 
+    def accepts(self, status: int, fields: list[bytes]) -> bool:
+        """False if the client is not to see an answer of this status, because the call is made again."""
+        call = self.call
+        if call is None or self.is_over:
+            return True
+        if status < 500:
+            call.succeeded()
+            return True
+        return not call.answered_badly(status, fields)
+
     def response_head(self, status: int, fields: list[bytes], length: int | None, has_no_body: bool) -> None:
         """Start answering the client; `length` None means that the body's end is not known yet."""
         self.status = status
@@ -202,6 +212,8 @@ class Exchange:
         """Pass on a whole response whose head has been read before."""
         if self.call is not None:
             self.call.connection = None  # free for the next, whom a slow client of this one must not slow down
+            if self.call.tries > 1 or self.call.is_probe:
+                self.call.counted()
         self.status = known.status
         if self.request.method not in SAFE and known.status < 400:
             self.gate.keeper.written(self)
@@ -273,15 +285,23 @@ class Exchange:
             self._finish()
 
     def upstream_failed(self, problem: Problem) -> None:
-        """The upstream cannot be reached, or does not speak HTTP."""
-        if not self.is_over:
+        """The upstream does not speak HTTP, or not to the end."""
+        if self.is_over:
+            return
+        if self.call is not None and not self.has_head:
+            self.call.failed(problem, may_repeat=False)
+        else:
             self.refuse(problem)
 
     def upstream_lost(self, connection: "UpstreamConnection") -> None:
         """The upstream's connection ended before its response did."""
-        if self.is_over or self.call is None or self.call.repeat_after(connection):
+        if self.is_over:
             return
-        self.refuse(BadGateway(f"The {connection.pool.name} service closed the connection before it answered."))
+        problem = BadGateway(f"The {connection.pool.name} service closed the connection before it answered.")
+        if self.call is not None and not self.has_head:
+            self.call.lost(connection, problem)
+        else:
+            self.refuse(problem)
 
     def deadline_passed(self) -> None:
         """Something took too long: what it was decides who is told what."""
@@ -299,11 +319,11 @@ class Exchange:
         elif self.call is None:
             self.refuse(Unavailable("The keys that verify tokens cannot be fetched now."))
         elif self.call.connection is None:
-            self.refuse(self.call.upstream.busy())
+            self.refuse(self.call.not_connected())
         elif not self.request.is_complete and not self.client.is_read_paused:
             self.refuse(RequestTimeout(LATE))
         else:
-            self.refuse(GatewayTimeout(f"The {self.route.upstream} service did not answer in time."))
+            self.call.failed(GatewayTimeout(f"The {self.route.upstream} service did not answer in time."))
 
     def end_with_session(self) -> bool:
         """Its session has ended: so do a web socket, an answer under way, an upload. False while there is none yet."""
@@ -341,6 +361,8 @@ class Exchange:
             self.is_over = True
             if self.upload:
                 self.gate.uploads.is_whole(self)
+            if self.call is not None and self.call.is_probe:
+                self.call.end_probe(None)
             self.gate.record(self)
             self.request.exchange = self.call = None  # cycles would leave all to the garbage collector
             self.client.exchange_over(self)

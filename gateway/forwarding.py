@@ -30,11 +30,11 @@ def continue_trace(header: bytes | None) -> bytes:
     return b"00-%b-%b-%b" % (match[1], _digits.take(16), match[2])
 
 
-def request_head(exchange: "Exchange", authority: bytes) -> list[bytes]:
+def request_head(exchange: "Exchange", authority: bytes) -> bytes:
     """Request line and fields as the upstream gets them."""
     request = exchange.request
     exchange.traceparent = traceparent = continue_trace(request.traceparent)
-    head = b"%b %b HTTP/1.1\r\nhost: %b\r\n%bx-request-id: %b\r\ntraceparent: %b\r\n%b\r\n" % (
+    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%bx-request-id: %b\r\ntraceparent: %b\r\n%b\r\n" % (
         request.method,
         exchange.target,
         authority,
@@ -43,7 +43,6 @@ def request_head(exchange: "Exchange", authority: bytes) -> list[bytes]:
         traceparent,
         forwarded(exchange) if exchange.origin is None else exchange.origin,
     )
-    return [head]
 
 
 def rendered(request: "Request") -> bytes:

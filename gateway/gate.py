@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import time
-import weakref
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
@@ -54,7 +53,6 @@ class Gate:
         verifier = Verifier(settings.jwks_url, settings.issuer, settings.audience)
         self.tokens = Tokens(verifier, self.revoked, settings.token_cache_size)
         self.upstreams: dict[str, Upstream] = {}
-        self.retired: weakref.WeakSet[Upstream] = weakref.WeakSet()  # of earlier tables, until their last answer
         self.followers: list[Callable[[RoutesFile], None]] = []
         self.keeper = Keeper(self, Cache(0, 0))
         self._use(file.read_or_last_right())
@@ -81,16 +79,18 @@ class Gate:
     def _use(self, routes_file: RoutesFile) -> None:
         """Prepare the table whole, then put it in the place of the one in use. What did not change is kept."""
         upstreams = {}
-        for name, entry in routes_file.upstreams.items():
-            is_kept = name in self.upstreams and self.routes_file.upstreams[name] == entry
-            upstreams[name] = self.upstreams[name] if is_kept else self._upstream(name, entry)
+        for name in routes_file.upstreams:
+            entry, known = routes_file.upstream(name), self.upstreams.get(name)
+            upstreams[name] = known if known is not None and known.entry == entry else self._upstream(name, entry)
         table = Table([*routes_file.routes_for(upstreams), *self.own_routes])
         for name, upstream in self.upstreams.items():
-            if upstreams.get(name) is not upstream:
-                upstream.retire()
-                self.retired.add(upstream)
-            if name not in upstreams:
-                meters.forget_upstream(name)
+            successor = upstreams.get(name)
+            if successor is upstream:
+                continue
+            if successor is not None:
+                successor.inherit(upstream)
+            upstream.retire()
+            meters.forget_upstream(upstream)
         self.cors: Cors = routes_file.defaults.cors_or(self.settings.allowed_origins)
         self.tokens.trust(routes_file.issuers)
         self.keeper.adopt(table.routes, routes_file.cache)
@@ -100,7 +100,7 @@ class Gate:
 
     def _upstream(self, name: str, entry: UpstreamEntry) -> Upstream:
         settings = self.settings
-        return Upstream(name, entry.url, most=settings.upstream_connections, keepalive_s=settings.upstream_keepalive_s)
+        return Upstream(name, entry, most=settings.upstream_connections, keepalive_s=settings.upstream_keepalive_s)
 
     def adopt(self, routes_file: RoutesFile) -> None:
         """From now on requests go by this table; those under way keep the one they began with."""
@@ -197,7 +197,7 @@ class Gate:
         for client in [client for client in self.clients if client.deadline < now]:
             client.deadline_passed()
         self.keeper.pass_deadlines(now)
-        for upstream in (*self.upstreams.values(), *self.retired):
+        for upstream in self.upstreams.values():
             upstream.tick(now)
 
     def _hold_to_pace(self) -> None:
@@ -219,9 +219,8 @@ class Gate:
         self.access_log.lost = 0
         meters.REVOKED_SESSIONS.set(len(self.revoked))
         meters.CAUGHT_UP.set(self.feed.is_caught_up)
-        for name, upstream in self.upstreams.items():
-            for state, count in upstream.connections().items():
-                meters.UPSTREAM_CONNECTIONS.labels(name, state).set(count)
+        for upstream in self.upstreams.values():
+            meters.show_upstream(upstream, self.loop.time())
 
     async def drain(self, linger_s: float, grace_s: float) -> None:
         """Answer what is in flight, then end; idle connections get `linger_s` for a request that is on its way."""

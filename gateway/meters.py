@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from gateway.breaker import STATES
 from gateway.table import Route
 from shared.metrics import BUCKETS, DURATION, REQUESTS
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
+    from gateway.upstreams import Upstream
 
 KNOWN_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 UPSTREAM_DURATION = Histogram(
@@ -70,13 +72,42 @@ CACHE_REQUESTS = Counter("gateway_cache_requests", "Requests of routes with a ca
 CACHE_BYTES = Gauge("gateway_cache_bytes", "What the answers kept take", multiprocess_mode="livesum")
 CACHE_ENTRIES = Gauge("gateway_cache_entries", "Answers kept", multiprocess_mode="livesum")
 CACHE_EVICTED = Counter("gateway_cache_evicted", "Answers that had to make room for others")
+TARGETS = Gauge(
+    "gateway_upstream_targets",
+    "Addresses of a target, by what each worker thinks of them",
+    ["upstream", "target", "state"],
+    multiprocess_mode="livesum",
+)
+BREAKERS = Gauge(
+    "gateway_upstream_breakers",
+    "Workers whose breaker is in this state",
+    ["upstream", "state"],
+    multiprocess_mode="livesum",
+)
+EJECTIONS = Counter("gateway_upstream_ejections", "Times a failing target was left out", ["upstream", "target"])
+RETRIES = Counter("gateway_retries", "Calls that were to be made again, by what came of it", ["upstream", "outcome"])
 DROPPED_LINES = Counter("gateway_access_log_dropped_lines", "Access log lines lost to a slow reader")
 
 
-def forget_upstream(name: str) -> None:
+def show_upstream(upstream: "Upstream", now: float) -> None:
+    """Its connections, targets and breaker as they are."""
+    for state, count in upstream.connections().items():
+        UPSTREAM_CONNECTIONS.labels(upstream.name, state).set(count)
+    for (target, state), count in upstream.states(now).items():
+        TARGETS.labels(upstream.name, target, state).set(count)
+    if upstream.breaker is not None:
+        for state in STATES:
+            BREAKERS.labels(upstream.name, state).set(upstream.breaker.state == state)
+
+
+def forget_upstream(upstream: "Upstream") -> None:
     """The route table names it no longer; a series cannot be removed when several workers share it."""
-    for state in ("idle", "busy", "waiting"):
-        UPSTREAM_CONNECTIONS.labels(name, state).set(0)
+    for state in upstream.connections():
+        UPSTREAM_CONNECTIONS.labels(upstream.name, state).set(0)
+    for target, state in upstream.states(0):
+        TARGETS.labels(upstream.name, target, state).set(0)
+    for state in STATES if upstream.breaker is not None else ():
+        BREAKERS.labels(upstream.name, state).set(0)
 
 
 class Meter:

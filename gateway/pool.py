@@ -31,6 +31,9 @@ class Pool:
         self.idle: list[UpstreamConnection] = []
         self.waiting: deque[Call] = deque()
         self.open = 0
+        self.good = 0  # answers below 500, ever
+        self._good_before = 0
+        self._is_retired = False
         self.loop: asyncio.AbstractEventLoop
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -75,13 +78,14 @@ class Pool:
             async with asyncio.timeout(exchange.route.connect_s):
                 _, connection = await self.loop.create_connection(self._new_connection, self.host, self.port)
         except TimeoutError:
-            problem = GatewayTimeout(f"The {self.name} service could not be reached in time.")
+            detail = f"The {self.name} service could not be reached in time."
+            problem = GatewayTimeout(detail, code="upstream_connect_timeout")
         except OSError as error:
             log.warning("cannot reach %s: %s", self.name, error)
             problem = BadGateway(f"The {self.name} service cannot be reached.", code="upstream_unreachable")
         if problem is not None:
             self.open -= 1
-            exchange.upstream_failed(problem)
+            call.failed(problem)
             self._serve_waiting()
         elif exchange.is_over:
             self.give_back(connection)
@@ -104,8 +108,28 @@ class Pool:
                 connection.begin(call)
                 call.flush()
                 return
-        connection.idle_since = self.loop.time()
-        self.idle.append(connection)
+        if self._is_retired:
+            connection.transport.close()
+        else:
+            connection.idle_since = self.loop.time()
+            self.idle.append(connection)
+
+    @property
+    def is_full(self) -> bool:
+        """True if the next call would have to wait."""
+        return self.open >= self.most and not self.idle
+
+    def newly_good(self) -> int:
+        """How many answers have been good since this was last asked."""
+        new = self.good - self._good_before
+        self._good_before = self.good
+        return new
+
+    def retire(self) -> None:
+        """No new call will come: connections are closed as soon as they are idle."""
+        self._is_retired = True
+        for connection in self.idle:
+            connection.transport.close()
 
     def forget(self, connection: UpstreamConnection) -> None:
         """A connection has ended."""

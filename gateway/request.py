@@ -40,6 +40,7 @@ class Request:
     request_id: bytes | None = None
     traceparent: bytes | None = None
     origin: bytes | None = None
+    is_keyed = False  # has an Idempotency-Key: to be made twice is to be made once
     preflight_method: bytes | None = None
     forwarded_for: bytes | None = None
     forwarded_proto: bytes | None = None
@@ -191,6 +192,11 @@ def _forwarded_for(request: Request, name: bytes, value: bytes) -> None:
     request.forwarded_for = value if request.forwarded_for is None else request.forwarded_for + b"," + value
 
 
+def _idempotency_key(request: Request, name: bytes, value: bytes) -> None:
+    request.is_keyed = bool(value.strip())
+    request.fields.append(b"%b: %b\r\n" % (name, value))
+
+
 def _note(attribute: str) -> Handler:
     def take_note(request: Request, name: bytes, value: bytes) -> None:
         setattr(request, attribute, value)
@@ -210,6 +216,7 @@ _READ: dict[bytes, Handler] = {
     b"x-request-id": _note("request_id"),
     b"traceparent": _note("traceparent"),
     b"origin": _note("origin"),
+    b"idempotency-key": _idempotency_key,
     b"access-control-request-method": _note("preflight_method"),
     b"accept-encoding": _passes(_accept_encoding),
     b"cookie": _passes(_cookie),

@@ -8,9 +8,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from gateway.entries import NAME, RoutesFile, address
+from gateway.entries import RoutesFile
 from gateway.grants import OWN
 from gateway.phones import unknown
+from gateway.values import NAME, address
 
 
 class Mistakes(Exception):
@@ -109,15 +110,24 @@ def _unclear_issuers(routes_file: RoutesFile, root: yaml.Node | None) -> Iterato
 def _fill_in(
     routes_file: RoutesFile, names: Mapping[str, str], mistakes: list[str], root: yaml.Node | None
 ) -> RoutesFile:
+    def filled(text: str, *place: str | int) -> str:
+        wanted = NAME.fullmatch(text)
+        url = text if wanted is None else names.get(wanted[1], "")
+        try:
+            return address(url)
+        except ValueError as error:
+            where = _place(root, ("upstreams", *place))
+            mistakes.append(f"{where}{text} is {url!r}: {error}" if url else f"{where}{text} is not set")
+            return text
+
     upstreams = {}
     for name, entry in routes_file.upstreams.items():
-        wanted = NAME.fullmatch(entry.url)
-        url = entry.url if wanted is None else names.get(wanted[1], "")
-        try:
-            upstreams[name] = entry.model_copy(update={"url": address(url)})
-        except ValueError as error:
-            place = _place(root, ("upstreams", name, "url"))
-            mistakes.append(f"{place}{entry.url} is {url!r}: {error}" if url else f"{place}{entry.url} is not set")
+        url = None if entry.url is None else filled(entry.url, name, "url")
+        targets = [
+            target.model_copy(update={"url": filled(target.url, name, "targets", number, "url")})
+            for number, target in enumerate(entry.targets)
+        ]
+        upstreams[name] = entry.model_copy(update={"url": url, "targets": targets})
     return routes_file.model_copy(update={"upstreams": upstreams})
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gateway.grants import OWN
 from gateway.limits import Limit
 from gateway.paths import normalise
+from gateway.retries import NO_RETRIES, Retries
 
 if TYPE_CHECKING:
     from gateway.cache import Policy
@@ -53,9 +54,11 @@ class Route:
     user_limits: tuple[Limit, ...] = ()  # counted when the user is known
     compressed_from: float = inf  # bytes
     forged_limits: tuple[Limit, ...] = ()  # counted when the token turns out to be nobody's
+    retries: Retries = NO_RETRIES
     log_fields: bytes = b""
     is_guarded: bool = False
     is_marked: bool = False
+    try_s: float | None = None  # for the head of an answer that may be asked for again
 
     def __post_init__(self) -> None:
         self.log_fields = f'"route":"{self.template}","upstream":"{self.upstream or ""}"'.encode()
@@ -63,6 +66,7 @@ class Route:
         self.is_marked = bool(self.adds or self.cache_control or self.cache)
         if self.compression is not None:
             self.compressed_from = self.compression.min_bytes
+        self.try_s = self.retries.per_try_s
 
     def admits(self, scopes: frozenset[str]) -> bool:
         """True if a token with these scopes may pass."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.process import GatewayProcess
-from tests.gateway.upstream import Upstream
+from tests.gateway.upstream import Peers, Upstream
 from tests.support.issuer import Issuer
 
 
@@ -28,6 +28,29 @@ def gateway(issuer: Issuer, upstream: Upstream, tmp_path_factory: pytest.TempPat
         MAX_HEADER_BYTES="16384",
         MAX_TARGET_BYTES="2000",
         CORS_ORIGINS="https://app.example, https://admin.example",
+    ).start()
+    yield process
+    assert process.stop() == 0
+    assert [line for line in process.lines() if line["level"] == "ERROR"] == []
+
+
+@pytest.fixture(scope="session")
+def peers() -> Iterator[Peers]:
+    two = Peers()
+    yield two
+    two.close()
+
+
+@pytest.fixture(scope="session")
+def several(issuer: Issuer, peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """A gateway before services of which each has its own way to fail (`several.yaml`)."""
+    process = GatewayProcess(
+        issuer,
+        peers.one.url,
+        tmp_path_factory.mktemp("several"),
+        ROUTES_FILE=str(Path(__file__).with_name("several.yaml")),
+        ONE_URL=peers.one.url,
+        TWO_URL=peers.two.url,
     ).start()
     yield process
     assert process.stop() == 0

@@ -164,7 +164,7 @@ def test_check_prints_the_effective_table(tmp_path: Path) -> None:
     done = check(ROUTES_FILE)
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines()]
-    assert ["POST", "/auth/v1/token", "auth", "public", "2/30/60", "65536", "-", "-", "session"] in rows
+    assert ["POST", "/auth/v1/token", "auth", "public", "2/30/60", "3", "65536", "-", "-", "session"] in rows
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(WRONG)
     done = check(wrong)

@@ -145,3 +145,21 @@ class Upstream:
                     self.requests.append(request)
                     script = self._scripts.get(request.target.partition("?")[0], echo)
                     script(request, stream)
+
+
+class Peers:
+    """Two of them, as the targets of one service."""
+
+    def __init__(self) -> None:
+        self.one, self.two = Upstream(), Upstream()
+
+    def on(self, path: str, script: Script) -> str:
+        self.one.on(path, script)
+        return self.two.on(path, script)
+
+    def seen(self, path: str) -> list[Received]:
+        return self.one.seen(path) + self.two.seen(path)
+
+    def close(self) -> None:
+        self.one.close()
+        self.two.close()

@@ -75,7 +75,7 @@ class Driver:
         await asyncio.to_thread(self.gate.tokens.verifier.keys.refresh)
         service = self.gate.upstreams["data"]
         service.open(self.gate.loop)
-        pool = service.pools[0]
+        pool = service.targets[0].pool
         self.upstream = UpstreamConnection(pool)
         self.upstream.connection_made(Sink())
         pool.open += 1
