@@ -27,7 +27,8 @@ def test_a_budget_is_never_overdrawn(percent: int, least: float, steps: list[tup
 @given(st.floats(0.1, 20))
 def test_a_budget_allows_the_least_whatever_happened(least: float) -> None:
     budget = Budget(BudgetEntry(percent=0, min_per_s=least))
-    assert sum(budget.take(1.0) for _ in range(500)) == int(least * BUDGET_S + 1e-9)
+    taken = sum(budget.take(1.0) for _ in range(500))
+    assert least * BUDGET_S - 1 - 1e-6 <= taken <= least * BUDGET_S
 
 
 @given(st.integers(1, 9), st.floats(0.001, 1), st.floats(0.001, 10))
