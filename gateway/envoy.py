@@ -1,25 +1,22 @@
 """The same door as an Envoy bootstrap (v3 API). What Envoy does otherwise is listed in docs/envoy.md."""
 
-import ipaddress
 import json
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from gateway.config import GatewaySettings
 from gateway.entries import CorsEntry, RoutesFile
 from gateway.envoy_answers import compressors, ways
+from gateway.envoy_clusters import EXTENSIONS, KEYS, address, clusters, keys_cluster
 from gateway.envoy_limits import AFTER, BEFORE, Json, buckets
 from gateway.envoy_replies import local_replies
-from gateway.envoy_routes import TYPE, Place, answer, cluster_name, header, routes
+from gateway.envoy_routes import TYPE, Place, answer, header, routes
 from gateway.envoy_tls import over_tls
 from gateway.headers import FORGED, HOP_BY_HOP, IDENTITY_PREFIXES
 from gateway.request import MOST_FIELDS
 from shared.tokens import LEEWAY_S
 
-EXTENSIONS = "type.googleapis.com/envoy.extensions"
-KEYS = "keys"  # the cluster that serves the issuer's public keys
 KEYS_FRESH_S = 600
-TRUSTED_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 CORS_ANSWERS = ("origin", "credentials", "methods", "headers")
 PROBES = ("/livez", "/healthz", "/readyz")
 # Set by the proxies in front, and therefore kept where there are such.
@@ -31,20 +28,20 @@ def bootstrap(settings: GatewaySettings, routes_file: RoutesFile, admin: str | N
     rendered: Json = {
         "static_resources": {
             "listeners": _listeners(settings, routes_file),
-            "clusters": [*_clusters(settings, routes_file), _keys_cluster(settings)],
+            "clusters": [*clusters(settings, routes_file), keys_cluster(settings)],
         }
     }
     if admin is not None:
-        rendered["admin"] = {"address": _address(admin)}
+        rendered["admin"] = {"address": address(admin)}
     return rendered
 
 
 def _listeners(settings: GatewaySettings, routes_file: RoutesFile) -> list[Json]:
     manager = _typed("network.http_connection_manager", _connection_manager(settings, routes_file))
-    plain = {"name": "door", "address": _address(settings.bind), "filter_chains": [{"filters": [manager]}]}
+    plain = {"name": "door", "address": address(settings.bind), "filter_chains": [{"filters": [manager]}]}
     if settings.tls_bind is None:
         return [plain]
-    return [plain, over_tls(plain, _address(settings.tls_bind), settings)]
+    return [plain, over_tls(plain, address(settings.tls_bind), settings)]
 
 
 def _connection_manager(settings: GatewaySettings, routes_file: RoutesFile) -> Json:
@@ -186,69 +183,12 @@ def _places(settings: GatewaySettings, routes_file: RoutesFile) -> list[Place]:
     return [
         Place(
             route,
-            urlsplit(routes_file.upstreams[entry.upstream].places[0].url).netloc,
+            tuple(urlsplit(place.url).netloc for place in routes_file.upstreams[entry.upstream].places),
             entry.cors or default,
             compressed,
         )
         for route, entry in zip(table, routes_file.routes, strict=True)
     ]
-
-
-def _clusters(settings: GatewaySettings, routes_file: RoutesFile) -> list[Json]:
-    clusters: dict[str, Json] = {}
-    for route in routes_file.table().routes:
-        if route.upstream is not None:
-            url = urlsplit(routes_file.upstreams[route.upstream].places[0].url)
-            clusters[cluster_name(route)] = _cluster(cluster_name(route), url, settings, route.connect_s)
-    return list(clusters.values())
-
-
-def _keys_cluster(settings: GatewaySettings) -> Json:
-    url = urlsplit(settings.jwks_url)
-    cluster = _cluster(KEYS, url, settings, connect_s=5)
-    if url.scheme == "https":
-        validation = {
-            "trusted_ca": {"filename": TRUSTED_AUTHORITIES},
-            "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": url.hostname}}],
-        }
-        tls = {"sni": url.hostname, "common_tls_context": {"validation_context": validation}}
-        kind = f"{EXTENSIONS}.transport_sockets.tls.v3.UpstreamTlsContext"
-        cluster["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": {"@type": kind, **tls}}
-    return cluster
-
-
-def _cluster(name: str, url: SplitResult, settings: GatewaySettings, connect_s: float) -> Json:
-    host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
-    endpoint = {"endpoint": {"address": _address(f"{host}:{port}")}}
-    most = settings.upstream_connections
-    protocol = {
-        "@type": f"{EXTENSIONS}.upstreams.http.v3.HttpProtocolOptions",
-        "explicit_http_config": {"http_protocol_options": {}},
-        "common_http_protocol_options": {"idle_timeout": f"{settings.upstream_keepalive_s:g}s"},
-    }
-    return {
-        "name": name,
-        "type": "STATIC" if _is_number(host) else "STRICT_DNS",
-        "connect_timeout": f"{connect_s:g}s",
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
-        "circuit_breakers": {
-            "thresholds": [{"max_connections": most, "max_pending_requests": most, "max_requests": most}]
-        },
-        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol},
-    }
-
-
-def _is_number(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _address(text: str) -> Json:
-    host, _, port = text.rpartition(":")
-    return {"socket_address": {"address": host.strip("[]"), "port_value": int(port)}}
 
 
 def _typed(name: str, config: Any) -> Json:

@@ -22,6 +22,7 @@ BY_STATUS = [
 ]
 # Envoy says 503 of every upstream that fails; its response flags tell the ways apart.
 BY_FLAG = [
+    (["UH"], (503, "Service Unavailable", "upstream_unavailable", "The service does not work at the moment.")),
     (["UF"], (502, "Bad Gateway", "upstream_unreachable", "The service cannot be reached.")),
     (["UC", "UR", "LR", "UPE"], (502, "Bad Gateway", "upstream_protocol_error", "The service broke off its answer.")),
 ]
@@ -52,7 +53,7 @@ def _mapper(chosen_by: Json, status: int, title: str, code: str, detail: str) ->
         "request_id": "%REQ(X-REQUEST-ID)%",
     }
     added = [("cache-control", "no-store")]
-    if status == 429:
+    if status == 429 or code == "upstream_unavailable":
         added.append(("retry-after", "1"))
     if status == 403:
         added.append(("www-authenticate", 'Bearer error="insufficient_scope"'))

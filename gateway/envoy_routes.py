@@ -9,20 +9,23 @@ from gateway.cors import ALLOWED_HEADERS, ANY, EXPOSED_HEADERS
 from gateway.entries import CorsEntry
 from gateway.envoy_answers import switched_off
 from gateway.envoy_limits import JWT_FILTER, Json, counted
+from gateway.request import IDEMPOTENT
 from gateway.table import OPTIONAL, PUBLIC, Route
 from shared.tokens import AAL2
 
 TYPE = "type.googleapis.com/envoy.extensions.filters.http"
 MOST_BUFFERED_BYTES = 16_777_216  # a larger limit holds for bodies of a declared length only: those stream
 LONGEST = 2**63 - 1
+PREVIOUS = "envoy.retry_host_predicates.previous_hosts"
+ELSEWHERE = "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3"
 
 
 @dataclass(frozen=True)
 class Place:
-    """One route as Envoy needs it: the upstream's own `Host`, which browsers may call, and how the table compresses."""
+    """One route as Envoy needs it: the `Host` of each target, which browsers may call, and how the table compresses."""
 
     route: Route
-    authority: str
+    authorities: tuple[str, ...]
     cors: CorsEntry
     ways: tuple[Compression, ...] = ()
 
@@ -91,16 +94,11 @@ def _route(place: Place, cors: Json) -> list[Json]:
     too_long = {"name": "content-length", "range_match": {"start": route.max_body_bytes + 1, "end": LONGEST}}
     action: Json = {
         "cluster": cluster_name(route),
-        "host_rewrite_literal": place.authority,
+        **_host(place),
         "append_x_forwarded_host": True,
         "timeout": "0s",
         "idle_timeout": f"{max(route.idle_s, route.first_byte_s):g}s",
-        # A try's time ends with the first byte; only what never left is sent again.
-        "retry_policy": {
-            "retry_on": "reset-before-request",
-            "num_retries": 1,
-            "per_try_timeout": f"{route.first_byte_s:g}s",
-        },
+        "retry_policy": _retry_policy(route),
     }
     if route.may_upgrade:
         action["upgrade_configs"] = [{"upgrade_type": "websocket"}]
@@ -116,6 +114,34 @@ def _route(place: Place, cors: Json) -> list[Json]:
     if fields := _added(route):
         passed["response_headers_to_add"] = fields
     return [answer({**_match(route), "headers": [by_method, too_long]}, 413), passed]
+
+
+def _host(place: Place) -> Json:
+    if len(place.authorities) > 1:
+        return {"auto_host_rewrite": True}  # that of the endpoint chosen
+    return {"host_rewrite_literal": place.authorities[0]}
+
+
+def _retry_policy(route: Route) -> Json:
+    """A try's time ends with the first byte. Without retries, only what never left is sent again."""
+    retries = route.retries
+    if retries.attempts == 1:
+        per_try_s = route.first_byte_s
+        return {"retry_on": "reset-before-request", "num_retries": 1, "per_try_timeout": f"{per_try_s:g}s"}
+    idempotent = _header_is(":method", sorted(method.decode() for method in IDEMPOTENT))
+    return {
+        "retry_on": "connect-failure,reset,retriable-status-codes",
+        "num_retries": retries.attempts - 1,
+        "retriable_status_codes": sorted(retries.statuses),
+        "retriable_request_headers": [idempotent, {"name": "idempotency-key", "present_match": True}],
+        "per_try_timeout": f"{min(route.first_byte_s, retries.per_try_s or route.first_byte_s):g}s",
+        "retry_back_off": {
+            "base_interval": f"{retries.backoff_s:g}s",
+            "max_interval": f"{max(retries.max_backoff_s, retries.backoff_s):g}s",
+        },
+        "retry_host_predicate": [{"name": PREVIOUS, "typed_config": {"@type": f"{ELSEWHERE}.PreviousHostsPredicate"}}],
+        "host_selection_retry_max_attempts": 3,
+    }
 
 
 def _added(route: Route) -> list[Json]:

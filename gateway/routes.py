@@ -127,6 +127,8 @@ def _fill_in(
             target.model_copy(update={"url": filled(target.url, name, "targets", number, "url")})
             for number, target in enumerate(entry.targets)
         ]
+        if len({target.url for target in targets}) < len(targets):
+            mistakes.append(_place(root, ("upstreams", name, "targets")) + "two of them are at one address")
         upstreams[name] = entry.model_copy(update={"url": url, "targets": targets})
     return routes_file.model_copy(update={"upstreams": upstreams})
 

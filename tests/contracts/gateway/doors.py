@@ -58,6 +58,7 @@ class EnvoyProcess(Door):
 
 def make(name: str, issuer: Issuer, upstream: Upstream, folder: Path, **environment: str) -> Door:
     """A door that has not been started."""
+    environment = {"TWO_URL": "http://127.0.0.1:9", **environment}
     kind = {"gateway": Door, "envoy": EnvoyProcess}[name]
     return kind(issuer, upstream.url, folder, ROUTES_FILE=str(ROUTES), CORS_ORIGINS=ORIGIN, **environment)
 
