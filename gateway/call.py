@@ -155,9 +155,9 @@ class Call:
 
     def failed(self, problem: Problem, *, may_repeat: bool = True) -> None:
         """The try has come to nothing: make another, or tell the client."""
+        self.end_probe(False)
         self.drop()
         self.upstream.failed(self.target)
-        self.end_probe(False)
         if not self.exchange.is_over and not (may_repeat and self._try_again()):
             self.exchange.refuse(problem)
 
@@ -234,6 +234,7 @@ class Call:
 
     def drop(self) -> None:
         """Nobody waits for the answer any more."""
+        self.end_probe(None)
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.exchange = None

@@ -271,4 +271,5 @@ class RoutesFile(_Strict):
     def _policy(self, entry: RouteEntry) -> Policy | None:
         if entry.cache is None or entry.upstream not in self.upstreams:
             return None
-        return entry.cache.policy(entry.template, entry.upstream, self.upstreams[entry.upstream].url)
+        where = " ".join(place.url for place in self.upstreams[entry.upstream].places)
+        return entry.cache.policy(entry.template, entry.upstream, where)

@@ -361,8 +361,6 @@ class Exchange:
             self.is_over = True
             if self.upload:
                 self.gate.uploads.is_whole(self)
-            if self.call is not None and self.call.is_probe:
-                self.call.end_probe(None)
             self.gate.record(self)
             self.request.exchange = self.call = None  # cycles would leave all to the garbage collector
             self.client.exchange_over(self)
