@@ -1,6 +1,8 @@
 """One gateway and one scripted upstream for the folder; tests that stop or change a gateway start their own."""
 
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -42,7 +44,21 @@ def peers() -> Iterator[Peers]:
 
 
 @pytest.fixture(scope="session")
-def several(issuer: Issuer, peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+def full() -> Iterator[str]:
+    """The address of a server that is too busy to accept: whoever connects waits."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(2):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture(scope="session")
+def several(
+    issuer: Issuer, peers: Peers, full: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayProcess]:
     """A gateway before services of which each has its own way to fail (`several.yaml`)."""
     process = GatewayProcess(
         issuer,
@@ -51,6 +67,7 @@ def several(issuer: Issuer, peers: Peers, tmp_path_factory: pytest.TempPathFacto
         ROUTES_FILE=str(Path(__file__).with_name("several.yaml")),
         ONE_URL=peers.one.url,
         TWO_URL=peers.two.url,
+        FULL_URL=full,
     ).start()
     yield process
     assert process.stop() == 0

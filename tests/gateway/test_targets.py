@@ -86,6 +86,13 @@ def test_a_target_that_says_it_is_not_well_gets_no_requests(several: GatewayProc
     eventually(lambda: who() == {b"one", b"two"}, what="both again")
 
 
+def test_a_service_that_does_not_accept_is_another_504_than_one_that_does_not_answer(several: GatewayProcess) -> None:
+    for method in ("GET", "POST"):
+        answer = several.ask(method, "/full/x")
+        assert (answer.status, answer.code) == (504, "upstream_connect_timeout")
+        assert "full" in answer.json["detail"]
+
+
 class Load:
     """Asks on and on from several threads; `failed` holds whatever was not a 200."""
 
