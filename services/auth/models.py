@@ -3,7 +3,7 @@
 import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from pydantic import AfterValidator, ConfigDict, Field, RootModel, SecretStr
 
@@ -136,7 +136,7 @@ class User(Answer):
             last_sign_in_at=user.last_sign_in_at,
             app_metadata=user.app_metadata,
             user_metadata=user.user_metadata,
-            identities=[_email_identity(user)] if user.email else [],
+            identities=identities_of(user),
             factors=[Factor(**factor) for factor in user.factors],
             is_anonymous=user.is_anonymous,
             created_at=user.created_at,
@@ -144,19 +144,35 @@ class User(Answer):
         )
 
 
-def _email_identity(user: rows.User) -> Identity:
-    is_verified = user.email_confirmed_at is not None
+def identities_of(owner: rows.User) -> list[Identity]:
+    """All of them, as clients see them: the address, the number, then accounts elsewhere in the order of linking."""
+    found = [Identity(user_id=owner.id, **identity) for identity in owner.identities]
+    if owner.phone:
+        is_verified = owner.phone_confirmed_at is not None
+        found.insert(0, _own(owner, id_of_number(owner), "phone", phone=owner.phone, phone_verified=is_verified))
+    if owner.email:
+        is_verified = owner.email_confirmed_at is not None
+        found.insert(0, _own(owner, owner.id, "email", email=owner.email, email_verified=is_verified))
+    return found
+
+
+def _own(owner: rows.User, identity_id: UUID, provider: str, **data: object) -> Identity:
     return Identity(
-        identity_id=user.id,
-        id=str(user.id),
-        user_id=user.id,
-        identity_data={"sub": str(user.id), "email": user.email, "email_verified": is_verified},
-        provider="email",
-        email=user.email,
-        last_sign_in_at=user.last_sign_in_at,
-        created_at=user.created_at,
-        updated_at=user.updated_at,
+        identity_id=identity_id,
+        id=str(owner.id),
+        user_id=owner.id,
+        identity_data={"sub": str(owner.id), **data},
+        provider=provider,
+        email=owner.email if provider == "email" else None,
+        last_sign_in_at=owner.last_sign_in_at,
+        created_at=owner.created_at,
+        updated_at=owner.updated_at,
     )
+
+
+def id_of_number(owner: rows.User) -> UUID:
+    """The id of the identity that the number is; that of the address is the user's."""
+    return uuid5(owner.id, "phone")
 
 
 class Session(Answer):

@@ -26,6 +26,8 @@ class User:
     email_change_sent_at: datetime | None = None
     new_phone: str | None = None
     phone_change_sent_at: datetime | None = None
+    # Accounts elsewhere, in the order of linking, as JSON.
+    identities: list[dict[str, Any]] = field(default_factory=list)
     # What others may see of each factor that has not expired, oldest first, as JSON.
     factors: list[dict[str, Any]] = field(default_factory=list)
 

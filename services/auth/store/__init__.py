@@ -10,8 +10,17 @@ from services.auth.store.addresses import (
     update_mail_sent,
     update_new_email,
 )
-from services.auth.store.assurance import end_weaker_sessions, lower_sessions, raise_session
-from services.auth.store.auth_codes import AuthCode, consume_auth_code, delete_expired_auth_codes, insert_auth_code
+from services.auth.store.assurance import (
+    end_weaker_sessions,
+    lower_sessions,
+    raise_session,
+)
+from services.auth.store.auth_codes import (
+    AuthCode,
+    consume_auth_code,
+    delete_expired_auth_codes,
+    insert_auth_code,
+)
 from services.auth.store.factors import (
     consume_challenge,
     count_factor_try,
@@ -48,7 +57,17 @@ from services.auth.store.hook_calls import (
     delete_hook_call,
     insert_hook_call,
 )
-from services.auth.store.log_in_tries import count_log_in_try, delete_log_in_tries, delete_old_log_in_tries
+from services.auth.store.identities import (
+    delete_identity,
+    insert_identity,
+    update_email_unlinked,
+    update_phone_unlinked,
+)
+from services.auth.store.log_in_tries import (
+    count_log_in_try,
+    delete_log_in_tries,
+    delete_old_log_in_tries,
+)
 from services.auth.store.one_time_tokens import (
     Consumed,
     consume_code,
@@ -76,8 +95,15 @@ from services.auth.store.recovery_codes import (
     count_recovery_codes,
     replace_recovery_codes,
 )
-from services.auth.store.savepoints import undone
-from services.auth.store.sealed import SealedColumn, SealedValue, list_stale_sealed, update_sealed
+from services.auth.store.savepoints import (
+    undone,
+)
+from services.auth.store.sealed import (
+    SealedColumn,
+    SealedValue,
+    list_stale_sealed,
+    update_sealed,
+)
 from services.auth.store.sessions import (
     Ended,
     delete_ended_sessions,
@@ -158,6 +184,7 @@ __all__ = [
     "delete_factor",
     "delete_gone_guests",
     "delete_hook_call",
+    "delete_identity",
     "delete_log_in_tries",
     "delete_old_log_in_tries",
     "delete_old_merges",
@@ -189,6 +216,7 @@ __all__ = [
     "insert_factor",
     "insert_guest",
     "insert_hook_call",
+    "insert_identity",
     "insert_merge",
     "insert_phone_user",
     "insert_session",
@@ -223,6 +251,7 @@ __all__ = [
     "update_email_changed",
     "update_email_confirmed",
     "update_email_proven",
+    "update_email_unlinked",
     "update_mail_sent",
     "update_new_email",
     "update_new_phone",
@@ -231,6 +260,7 @@ __all__ = [
     "update_phone_changed",
     "update_phone_confirmed",
     "update_phone_sign_up",
+    "update_phone_unlinked",
     "update_proved",
     "update_refreshed",
     "update_sealed",

@@ -14,6 +14,10 @@ COLUMNS = """
     users.user_metadata, users.app_metadata, users.is_anonymous, users.last_sign_in_at, users.created_at,
     users.updated_at, users.phone, users.phone_confirmed_at, users.new_email, users.email_change_sent_at,
     users.new_phone, users.phone_change_sent_at,
+    (SELECT coalesce(jsonb_agg(to_jsonb(identity) ORDER BY identity.created_at), '[]') FROM (
+        SELECT id AS identity_id, provider_id AS id, provider, identity_data, email, last_sign_in_at, created_at,
+               updated_at
+        FROM identities WHERE user_id = users.id) AS identity) AS identities,
     (SELECT coalesce(jsonb_agg(to_jsonb(factor) ORDER BY factor.created_at), '[]') FROM (
         SELECT id, kind AS factor_type, name AS friendly_name, created_at, updated_at, last_challenged_at,
                CASE WHEN expires_at IS NULL THEN 'verified' ELSE 'unverified' END AS status

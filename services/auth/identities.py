@@ -1,0 +1,69 @@
+"""What a person logs in with: address, number, accounts elsewhere. One is always left."""
+
+from uuid import UUID
+
+from pydantic import Field
+
+from services.auth import models, rows, store
+from services.auth.assurance import require_caller, require_step_up
+from services.auth.parts import here
+from services.auth.registration import confirm
+from shared.errors import UnprocessableContent, ValidationFailed
+from shared.postgres import Connection
+from shared.routing import Blueprint, Path, user
+
+bp = Blueprint("identities", __name__, url_prefix="/auth/v1")
+
+
+class IdentityPath(Path):
+    identity_id: UUID
+
+
+class ProviderQuery(models.RedirectQuery):
+    provider: str = Field(min_length=1, max_length=64)
+
+
+@bp.get("/user/identities/authorize")
+@user
+def link_identity(query: ProviderQuery) -> models.Nothing:
+    """Begin to link an account elsewhere. No provider is configured yet, and clients are told so as they expect."""
+    with here.db.transaction() as conn:
+        require_caller(conn)
+    raise ValidationFailed("Unsupported provider: provider is not enabled", code="validation_failed")
+
+
+@bp.delete("/user/identities/<identity_id>", status=200)
+@user
+def unlink_identity(path: IdentityPath) -> models.Nothing:
+    """Unlink one, unless nothing that lets the caller in would be left."""
+    with here.db.transaction() as conn:
+        person = require_caller(conn, locked=True)
+        require_step_up(person, "unlink an identity")
+        _require_another(person.user, path.identity_id)
+        after = _unlink(conn, person.user, path.identity_id)
+        if after is not None and after.email != person.user.email:
+            store.delete_one_time_tokens(conn, after.id)
+            confirm(conn, after)
+    return models.Nothing()
+
+
+def _require_another(owner: rows.User, identity_id: UUID) -> None:
+    """Of what is left one must let in: what nobody confirmed does not."""
+    identities = models.identities_of(owner)
+    if identity_id not in {identity.identity_id for identity in identities}:
+        raise UnprocessableContent("Identity doesn't exist", code="identity_not_found")
+    for identity in identities:
+        data = identity.identity_data
+        is_good = data.get("email_verified") if identity.provider == "email" else data.get("phone_verified", True)
+        if identity.identity_id != identity_id and is_good:
+            return
+    detail = "User must have at least 1 identity after unlinking"
+    raise UnprocessableContent(detail, code="single_identity_not_deletable")
+
+
+def _unlink(conn: Connection, owner: rows.User, identity_id: UUID) -> rows.User | None:
+    if identity_id == owner.id:
+        return store.update_email_unlinked(conn, owner.id)
+    if identity_id == models.id_of_number(owner):
+        return store.update_phone_unlinked(conn, owner.id)
+    return store.delete_identity(conn, owner.id, identity_id)
