@@ -91,7 +91,11 @@ def environments(settings: Settings, on: Servers, sender: simulators.Credentials
                 "WEBAUTHN_RP_ID": "localhost",
                 "WEBAUTHN_ORIGINS": public_url.replace("127.0.0.1", "localhost"),
             },
-            {"SECRET_KEYS": kept.get("auth/secret-key", lambda: base64.b64encode(secrets.token_bytes(32)).decode())},
+            {
+                "SECRET_KEYS": kept.get("auth/secret-key", lambda: base64.b64encode(secrets.token_bytes(32)).decode()),
+                # No SMS leaves this machine.
+                "TEST_CODES": "+15550100001=100001,+15550100002=100002,+15550100003=100003",
+            },
         ),
         "profile": Environment({}, {}),
         "data": Environment({"MONGO_DATABASE": "data"}, {"MONGO_URL": on.mongo.url}),

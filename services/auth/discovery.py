@@ -30,7 +30,7 @@ def get_settings() -> models.PublicSettings:
     return models.PublicSettings(
         external={"email": True, "phone": here.settings.sms_is_on, "anonymous_users": here.settings.guests},
         mailer_autoconfirm=here.settings.autoconfirm,
-        sms_provider="hook" if here.settings.sms_is_on else "",
+        sms_provider="hook" if here.settings.hook_send_sms_url else "",
     )
 
 

@@ -12,7 +12,8 @@ from shared.postgres import Connection
 
 
 def enrol(conn: Connection, person: Caller, body: factor_models.Enrolment) -> factor_models.Enrolled:
-    if not here.settings.sms_is_on:
+    settings = here.settings
+    if not (settings.reaches(body.phone) if body.phone else settings.sms_is_on):
         raise UnprocessableContent("MFA enroll is disabled for Phone", code="mfa_phone_enroll_not_enabled")
     if body.phone is None:
         raise BadRequest("Phone number required to enroll Phone factor", code="validation_failed")
@@ -34,7 +35,7 @@ def enrol(conn: Connection, person: Caller, body: factor_models.Enrolment) -> fa
 def send(conn: Connection, person: Caller, factor: rows.Factor, challenge: rows.FactorChallenge) -> None:
     """Send the code of a challenge. Raise TooManyRequests: a message costs somebody money."""
     interval_s, per_day = here.settings.mail_interval_s, here.settings.mails_per_day
-    if not here.settings.sms_is_on:
+    if not here.settings.reaches(factor.phone or ""):
         raise UnprocessableContent("MFA verification is disabled for Phone", code="mfa_phone_verify_not_enabled")
     if not store.count_text(conn, person.user.id, interval_s=interval_s, per_day=per_day):
         detail = "For security purposes, you can only request this once in a while."

@@ -8,9 +8,9 @@ from shared.ids import new_id
 from shared.postgres import Connection
 
 
-def require_sms() -> None:
-    """Raise BadRequest(phone_provider_disabled) where no hook sends SMS."""
-    if not here.settings.sms_is_on:
+def require_sms(phone: str) -> None:
+    """Raise BadRequest(phone_provider_disabled) where no hook sends SMS, unless the number has a fixed code."""
+    if not here.settings.reaches(phone):
         raise BadRequest("Unsupported phone provider", code="phone_provider_disabled")
 
 

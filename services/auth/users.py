@@ -53,9 +53,9 @@ def change_user(query: models.RedirectQuery, body: bodies.UserChange) -> models.
         if (body.password or new_email or new_phone) and not before.is_anonymous:
             require_step_up(require_caller(conn), "update email or password when MFA is enabled", Unauthorized)
     if new_phone:
-        texts.require_sms()
+        texts.require_sms(new_phone)
     if new_email or new_phone:
-        count_try("address", limit=here.settings.log_in_tries)
+        count_try(f"address\n{before.id}", limit=here.settings.log_in_tries)
     gets_address = bool(new_email or new_phone)
     password_hash = new_password_hash(before, body, gets_address=gets_address) if body.password else None
     with here.db.transaction() as conn:

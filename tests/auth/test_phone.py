@@ -223,3 +223,13 @@ def test_a_test_number_has_a_fixed_code_and_gets_no_text(make_service: Make, rec
     service.post("/otp", {"phone": NUMBER})
     assert carrier.texts(NUMBER) == []
     assert carrier.verify(NUMBER, token="131313").status == 200
+
+
+def test_a_test_number_needs_no_hook_and_others_still_do(make_service: Make) -> None:
+    service = make_service(test_codes=f"+{NUMBER}=131313")
+    assert service.get("/settings")["external"]["phone"] is True
+    assert service.post("/otp", {"phone": OTHER}).code == "phone_provider_disabled"
+    factor = {"factor_type": "phone", "phone": OTHER}
+    assert service.member("alice").post("/factors", factor).code == "mfa_phone_enroll_not_enabled"
+    service.post("/otp", {"phone": NUMBER})
+    assert service.post("/verify", {"type": "sms", "phone": NUMBER, "token": "131313"}).status == 200

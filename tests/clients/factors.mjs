@@ -98,6 +98,10 @@ assert.equal(entered.user.email, alice.email);
 assert.deepEqual(await levels(kiosk), ["aal2", "aal2"]);
 step("signInWithPasskey");
 
+assert.ok(ok(await kiosk.passkey.startRegistration()).challenge_id);
+assert.ok(ok(await phone().passkey.startAuthentication()).challenge_id);
+step("passkey.startRegistration, passkey.startAuthentication");
+
 assert.equal((await kiosk.passkey.delete({ passkeyId: passkey.id })).error, null);
 assert.deepEqual(ok(await kiosk.passkey.list()), []);
 assert.equal((await phone().signInWithPasskey()).error.code, "webauthn_verification_failed");

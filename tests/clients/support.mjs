@@ -1,8 +1,35 @@
-// What every script here needs: a phone of its own, the code of its last mail, and a list of what was played.
+// A phone with @supabase/auth-js, the mails that arrive at the simulators, and a list of the methods that were driven.
 import assert from "node:assert/strict";
-import { AuthClient } from "@supabase/auth-js";
+import { AuthClient, GoTrueAdminApi } from "@supabase/auth-js";
 
 export const [gateway, simulators] = process.argv.slice(2);
+export const driven = new Set();
+export const password = crypto.randomUUID();
+
+export function someone(name) {
+  return { email: address(name), password: crypto.randomUUID() };
+}
+
+export function address(name) {
+  return `${name}.${crypto.randomUUID().slice(0, 8)}@example.org`;
+}
+
+// Every method that is called is noted under its name: `signUp`, `mfa.enroll`, `mfa.recoveryCodes.verify`, …
+function noted(object, prefix = "") {
+  return new Proxy(object, {
+    get(target, name) {
+      const value = target[name];
+      if (typeof value === "function") {
+        return (...parameters) => {
+          driven.add(prefix + String(name));
+          return value.apply(target, parameters);
+        };
+      }
+      const isGroup = ["mfa", "passkey", "oauth", "recoveryCodes", "webauthn"].includes(name);
+      return isGroup ? noted(value, `${prefix}${String(name)}.`) : value;
+    },
+  });
+}
 
 /** A client with storage of its own. */
 export function phone(options = {}) {
@@ -13,30 +40,11 @@ export function phone(options = {}) {
     removeItem: (key) => void kept.delete(key),
   };
   const own = { storage, storageKey: crypto.randomUUID(), autoRefreshToken: false, persistSession: true };
-  return new AuthClient({ url: `${gateway}/auth/v1`, ...own, ...options });
+  return noted(new AuthClient({ url: `${gateway}/auth/v1`, ...own, ...options }));
 }
 
-export function someone(name) {
-  return { email: `${name}.${crypto.randomUUID().slice(0, 8)}@example.org`, password: crypto.randomUUID() };
-}
-
-async function mailsTo(email) {
-  const answer = await fetch(`${simulators}/api/messages?channel=smtp&to=${encodeURIComponent(email)}`);
-  return (await answer.json()).items.map((item) => item.mail);
-}
-
-/** The first mail to an address that `is` says yes to. */
-export async function mailTo(email, is = () => true) {
-  for (let tries = 0; tries < 100; tries++) {
-    const mail = (await mailsTo(email)).find(is);
-    if (mail) return mail;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  throw new Error(`no such mail for ${email}`);
-}
-
-export async function codeFromMail(email) {
-  return (await mailTo(email)).text.match(/\b\d{6}\b/)[0];
+export function admin() {
+  return noted(new GoTrueAdminApi({ url: `${gateway}/auth/v1`, headers: {} }), "admin.");
 }
 
 export function ok({ data, error }) {
@@ -44,10 +52,62 @@ export function ok({ data, error }) {
   return data;
 }
 
+async function mailsTo(email) {
+  const answer = await fetch(`${simulators}/api/messages?channel=smtp&to=${encodeURIComponent(email)}`);
+  return (await answer.json()).items;
+}
+
+async function first(email, is) {
+  for (let tries = 0; tries < 100; tries++) {
+    const item = (await mailsTo(email)).find(is);
+    if (item) return item;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error(`no such mail for ${email}`);
+}
+
+/** The newest mail to an address that `is` says yes to. */
+export async function mailTo(email, is = () => true) {
+  return (await first(email, (item) => is(item.mail))).mail;
+}
+
+export async function codeFromMail(email) {
+  return (await mailTo(email)).text.match(/\b\d{6}\b/)[0];
+}
+
+const read = new Map();
+
+/** The newest mail to an address that was not read yet: its code, its link and what the link holds. */
+export async function nextMail(email) {
+  const { id, mail } = await first(email, (item) => item.id > (read.get(email) ?? 0));
+  read.set(email, id);
+  const link = mail.text.match(/https?:\/\/\S+\/verify\?\S+/)?.[0];
+  return { code: mail.text.match(/\b\d{6}\b/)?.[0], link, hash: link && new URL(link).searchParams.get("token_hash") };
+}
+
+// What a browser does with the link of a mail: open the page, press the button; where it leads to.
+export async function press(link) {
+  const page = await (await fetch(link)).text();
+  const form = new URLSearchParams();
+  for (const [, name, value] of page.matchAll(/type="hidden" name="(\w+)" value="([^"]*)"/g)) {
+    form.set(name, value.replaceAll("&amp;", "&"));
+  }
+  const answer = await fetch(new URL("verify/confirm", link), { method: "POST", body: form, redirect: "manual" });
+  return { status: answer.status, place: answer.headers.get("location") };
+}
+
+export async function member(name) {
+  const person = { email: address(name), app: phone() };
+  ok(await person.app.signUp({ email: person.email, password, options: { data: { name } } }));
+  const { code } = await nextMail(person.email);
+  ok(await person.app.verifyOtp({ type: "signup", email: person.email, token: code }));
+  return person;
+}
+
 const played = [];
 export const step = (name) => void played.push(name);
 
 export function report(what) {
-  for (const name of played) console.log(`  ✓ ${name}`);
+  for (const name of played) console.log(`  ✓ ${what}: ${name}`);
   console.log(`@supabase/auth-js, ${what}: ${played.length} passed`);
 }
