@@ -1,4 +1,4 @@
-"""Commands of the auth service: `python -m services.auth serve | worker | migrate | token | keys | secrets`."""
+"""Commands of the auth service: `python -m services.auth serve | worker | migrate | token | keys | secrets | …`."""
 
 import argparse
 import os
@@ -9,6 +9,7 @@ from services.auth.config import MIGRATIONS, AuthSettings
 from services.auth.keys import FRESH_S
 from services.auth.parts import Parts
 from services.auth.tokens import mint_service_token
+from services.auth.user_import import import_users
 from shared import logs, migrations
 from shared.settings import load
 
@@ -76,6 +77,17 @@ def _revoke_key(settings: AuthSettings, options: argparse.Namespace) -> int:
     return 0
 
 
+def _import(settings: AuthSettings, options: argparse.Namespace) -> int:
+    with options.file as lines:
+        outcome = import_users(Parts.of(settings).db, lines)
+    print(
+        f"{outcome.imported} users imported, {outcome.present} were there already, {len(outcome.wrong)} lines are wrong"
+    )
+    for mistake in outcome.wrong:
+        print(mistake, file=sys.stderr)
+    return 1 if outcome.wrong else 0
+
+
 def _reencrypt(settings: AuthSettings, options: argparse.Namespace) -> int:
     logs.configure("auth", settings.log_level)
     parts = Parts.of(settings)
@@ -102,6 +114,9 @@ def _parser() -> argparse.ArgumentParser:
     revoke = key_verbs.add_parser("revoke", help="forget a key at once, and every token that it signed")
     revoke.add_argument("kid")
     revoke.set_defaults(run=_revoke_key)
+    importing = verbs.add_parser("import", help="add users of another system, one JSON object a line")
+    importing.add_argument("file", type=argparse.FileType(encoding="utf-8"))
+    importing.set_defaults(run=_import)
     secret_verbs = verbs.add_parser("secrets", help="secrets at rest").add_subparsers(required=True, metavar="verb")
     reencrypt = secret_verbs.add_parser("reencrypt", help="bring all of them under the first key of SECRET_KEYS")
     reencrypt.add_argument("--batch", type=int, default=resealing.BATCH, help="rows a transaction")

@@ -45,6 +45,9 @@ class AuthSettings(Settings):
     password_queue: int = Field(
         4, ge=0, description="requests that may wait for one of them; the next gets 503 at once"
     )
+    breaches_url: str = Field(
+        "", description="service that knows breached passwords, asked with k-anonymity when one is set; empty: none"
+    )
     log_in_tries: int = Field(10, ge=1, description="tries at one address from one place in a window, then 429")
     log_in_window_s: int = Field(900, ge=1, description="length of that window")
     confirmation_lifetime_s: int = Field(86_400, ge=60, description="how long the link and code of a sign-up are good")

@@ -22,7 +22,7 @@ def new_password_hash(before: rows.User, body: bodies.UserChange, *, gets_addres
     if before.is_anonymous and not gets_address:
         detail = "Updating password of an anonymous user without an email or phone is not allowed"
         raise UnprocessableContent(detail, code="validation_failed")
-    require_strong(new, here.settings.password_min_length)
+    require_strong(new, here.settings.password_min_length, breaches_url=here.settings.breaches_url)
     current = body.current_password.get_secret_value() if body.current_password else None
     if current is not None and not here.passwords.verify(before.password_hash, current):
         raise BadRequest("The current password is wrong.", code="current_password_invalid")

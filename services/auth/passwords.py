@@ -13,6 +13,7 @@ from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 from prometheus_client import Histogram
 
+from services.auth import breached, foreign_hashes
 from shared.errors import FieldError, Unavailable, UnprocessableContent
 
 T = TypeVar("T")
@@ -53,13 +54,17 @@ class Passwords:
         return self._run(lambda: self._is_right(stored, password)) and password_hash is not None
 
     def is_outdated(self, password_hash: str) -> bool:
-        """True if the hash was made with other parameters than today's."""
-        return bool(self._argon2.check_needs_rehash(password_hash))
+        """True if the hash was made with other parameters than today's, or by another system."""
+        return not password_hash.startswith("$argon2id$") or bool(self._argon2.check_needs_rehash(password_hash))
 
     def _is_right(self, password_hash: str, password: str) -> bool:
         try:
-            return bool(self._argon2.verify(password_hash, _prepare(password)))
-        except (VerificationError, InvalidHashError):
+            if password_hash.startswith("$argon2"):
+                return bool(self._argon2.verify(password_hash, _prepare(password)))
+            # Another system hashed what the keyboard sent; NFC is ours.
+            spellings = dict.fromkeys((password.encode(), _prepare(password)))
+            return any(foreign_hashes.verify(password_hash, spelling) for spelling in spellings)
+        except (VerificationError, InvalidHashError, ValueError):
             return False
 
     def _dummy_hash(self) -> str:
@@ -102,13 +107,19 @@ def _yield_to_others() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
-def require_strong(password: str, min_length: int) -> None:
-    """Raise UnprocessableContent(weak_password)."""
+def require_strong(password: str, min_length: int, *, breaches_url: str = "") -> None:
+    """Raise UnprocessableContent(weak_password). With `breaches_url` a service is asked, so hold no connection."""
     if len(password) < min_length:
-        detail = f"A password has at least {min_length} characters."
-        raise UnprocessableContent(
-            detail, code="weak_password", errors=[FieldError(detail=detail, pointer="#/password")]
-        )
+        raise _weak(f"A password has at least {min_length} characters.")
+    if breached.is_common(password):
+        raise _weak("This password is one of the first that anybody tries. Choose another.")
+    if breaches_url and breached.is_known_at(breaches_url, password):
+        raise _weak("This password is known from a breach elsewhere. Choose another.")
+
+
+def _weak(detail: str) -> UnprocessableContent:
+    field = FieldError(detail=detail, pointer="#/password")
+    return UnprocessableContent(detail, code="weak_password", errors=[field])
 
 
 def _prepare(password: str) -> bytes:

@@ -14,7 +14,7 @@ def sign_up(body: bodies.SignUp, phone: str) -> rows.User:
     """Create a user and send a code. For a number that is taken the answer is the same."""
     texts.require_sms(phone)
     password = bodies.need(body.password, "password").get_secret_value()
-    require_strong(password, here.settings.password_min_length)
+    require_strong(password, here.settings.password_min_length, breaches_url=here.settings.breaches_url)
     password_hash = hash_of_sign_up(phone, password)  # slow on purpose: before a connection is held
     answer = as_signed_up(None, body.data or {}, phone=phone)
     with here.db.transaction() as conn:

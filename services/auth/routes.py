@@ -32,7 +32,7 @@ def sign_up(query: models.RedirectQuery, body: bodies.SignUp) -> models.SignUpAn
         return models.SignUpAnswer(guests.enter(body))
     email, password = bodies.need(body.email, "email"), bodies.need(body.password, "password").get_secret_value()
     challenge = body.challenge
-    require_strong(password, here.settings.password_min_length)
+    require_strong(password, here.settings.password_min_length, breaches_url=here.settings.breaches_url)
     password_hash = hash_of_sign_up(email, password)  # slow on purpose: before a connection is held
     if here.settings.autoconfirm:
         return models.SignUpAnswer(_enter(email, password_hash, body.data or {}))

@@ -134,7 +134,9 @@ def test_calls_are_signed_with_every_secret_and_a_receiver_that_knows_one_of_the
 def test_mails_go_through_the_hook_and_none_to_notify(make_service: Make, receiver: HookReceiver) -> None:
     service = _hooked(make_service, receiver, "send_mail", redirect_urls="com.example.app://x")
     alice = service.person("alice")
-    service.call("POST", "/signup?redirect_to=com.example.app://x", body={"email": alice.email, "password": "12345678"})
+    service.call(
+        "POST", "/signup?redirect_to=com.example.app://x", body={"email": alice.email, "password": "long enough"}
+    )
     assert service.events("message.requested") == []
     assert (_send(service), _send(service)) == (1, 0)
     data = receiver.of("send_mail")[0].payload["email_data"]
