@@ -8,13 +8,17 @@ from collections import Counter
 
 HOST = "127.0.0.1"
 HEAD = b"GET /open/x HTTP/1.1\r\nHost: gateway.example\r\nX-Slow: "
-BODY = b"POST /short/slow HTTP/1.1\r\nHost: gateway.example\r\nContent-Length: 100000\r\n\r\n"
+
+
+def begun(path: str) -> bytes:
+    """The head of a request whose body is to come."""
+    return f"POST {path} HTTP/1.1\r\nHost: gateway.example\r\nContent-Length: 100000\r\n\r\n".encode()
 
 
 class Crowd:
     """`slow` connections, every other one slow with its head, the rest with a body; `ends` counts how they ended."""
 
-    def __init__(self, port: int, slow: int, every_s: float = 0.3, body: bytes = BODY) -> None:
+    def __init__(self, port: int, slow: int, every_s: float = 0.3, *, body: bytes) -> None:
         self._address = (HOST, port)
         self._slow = slow
         self._every_s = every_s
