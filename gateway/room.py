@@ -24,7 +24,7 @@ class Room:
     def __init__(self, gate: "Gate") -> None:
         self._gate = gate
         settings = gate.settings
-        upstreams = settings.upstream_connections * len(gate.upstreams)
+        upstreams = settings.upstream_connections * sum(len(upstream.targets) for upstream in gate.upstreams.values())
         self.most = fitting(settings.client_connections, upstreams + OTHER_DESCRIPTORS)
 
     def is_left(self) -> bool:

@@ -4,7 +4,7 @@ Beyond that a request waits with what has come of its body, and goes on when it 
 sends a small body as one does is never kept out, and who drips waits where it costs little.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class Uploads:
     def __init__(self, connections: int) -> None:
         self.most = max(1, connections // 2)
         self._open: Counter[str | None] = Counter()
-        self._held: dict[str | None, deque[Exchange]] = {}
+        self._held: dict[str | None, dict[Exchange, None]] = {}  # in the order in which they came
 
     def may_begin(self, exchange: "Exchange") -> bool:
         """True if the exchange may call its service before its body is whole; else it waits until `next_begins`."""
@@ -36,26 +36,24 @@ class Uploads:
         if request.expects_continue and not (request.body or request.is_http_10):
             request.expects_continue = False
             exchange.client.write(CONTINUE)
-        self._held.setdefault(name, deque()).append(exchange)
+        self._held.setdefault(name, {})[exchange] = None
         return False
 
     def is_whole(self, exchange: "Exchange") -> bool:
         """The body is whole, or nobody waits for the rest; True if the exchange was held for it."""
         was, exchange.upload = exchange.upload, NONE
-        if was == OPEN:
-            name = exchange.route.upstream
+        name = exchange.route.upstream
+        if was == HELD:
+            self._held[name].pop(exchange, None)
+        elif was == OPEN:
             self._open[name] -= 1
-            if name in self._held:
-                self._next_begins(name)
+            self._next_begins(self._held.get(name))
         return was == HELD
 
-    def _next_begins(self, name: str | None) -> None:
-        waiting = self._held[name]
-        while waiting:
-            exchange = waiting.popleft()
-            if exchange.upload == HELD and not exchange.is_over:
-                self._open[name] += 1
-                exchange.upload = OPEN
-                exchange.gate.loop.call_soon(exchange.begin_call)
-                return
-        del self._held[name]
+    def _next_begins(self, waiting: "dict[Exchange, None] | None") -> None:
+        if waiting:
+            exchange = next(iter(waiting))
+            del waiting[exchange]
+            self._open[exchange.route.upstream] += 1
+            exchange.upload = OPEN
+            exchange.gate.loop.call_soon(exchange.begin_call)

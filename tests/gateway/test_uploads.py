@@ -94,3 +94,18 @@ def test_a_body_that_waits_and_does_not_come_gets_408(gateway: GatewayProcess, u
         answer = held.ask(upload("/short/up-never", 10) + "x")
         assert (answer.status, answer.code) == (408, "request_timeout")
         assert not upstream.seen("/short/up-never")
+
+
+def test_bodies_that_waited_are_forgotten_when_their_clients_leave(gateway: GatewayProcess, upstream: Upstream) -> None:
+    """The place stays taken meanwhile: what came of each would be 16 MB."""
+    with gateway.wire() as slow:
+        slow.send(upload("/big/slow-for-long", 2) + "x")
+        eventually(lambda: upstream.seen("/big/slow-for-long"), what="it is passed on")
+        before = gateway.resident_bytes()
+        for _ in range(1_000):
+            with gateway.wire() as leaving:
+                leaving.send(upload("/open/leaves-soon", 20_000) + "x" * 16_000)
+        eventually(lambda: gateway.metric("gateway_client_connections") <= 2, what="they have left")
+        assert gateway.resident_bytes() - before < 8_000_000
+        slow.send("x")
+        assert slow.read().status == 200
