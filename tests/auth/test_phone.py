@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from services.auth import store
 from services.auth.hook_sender import send_due
 from tests.auth.conftest import Make, Reply, Service, at_once, claims_of
 from tests.support.hooks import HookReceiver
@@ -233,3 +234,44 @@ def test_a_test_number_needs_no_hook_and_others_still_do(make_service: Make) -> 
     assert service.member("alice").post("/factors", factor).code == "mfa_phone_enroll_not_enabled"
     service.post("/otp", {"phone": NUMBER})
     assert service.post("/verify", {"type": "sms", "phone": NUMBER, "token": "131313"}).status == 200
+
+
+@pytest.mark.parametrize("kind", ["sms", "phone_change"])
+def test_looking_for_a_number_does_not_read_all_users(service: Service, kind: str) -> None:
+    service.rows(
+        "INSERT INTO users (id, phone, new_phone) SELECT gen_random_uuid(), n::text, (n + 90000)::text"
+        " FROM generate_series(10000, 20000) AS n"
+    )
+    service.rows("ANALYZE users")
+    with service.db.transaction() as conn:
+        asked: list[str] = []
+        explained = _Explained(conn, asked)
+        store.lock_user_for_sms(explained, "15000", kind, interval_s=60, per_day=10)  # type: ignore[arg-type]
+    assert "Seq Scan on users" not in asked[0] and "users_phone" in asked[0]
+
+
+class _Explained:
+    """A connection that asks for the plan of what it is given."""
+
+    def __init__(self, conn: Any, plans: list[str]) -> None:
+        self._conn, self._plans = conn, plans
+
+    def cursor(self, **kind: Any) -> Any:
+        cursor = self._conn.cursor(**kind)
+        execute = cursor.execute
+
+        class Cursor:
+            def __enter__(inner) -> Any:
+                return inner
+
+            def __exit__(inner, *_: object) -> None:
+                cursor.close()
+
+            def execute(inner, sql: str, params: Any = None) -> None:
+                execute("EXPLAIN " + sql, params)
+                self._plans.append("\n".join(map(str, cursor.fetchall())))
+
+            def fetchone(inner) -> None:
+                return None
+
+        return Cursor()
