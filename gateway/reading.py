@@ -52,7 +52,7 @@ class RequestReader(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.is_lingering:
             return
-        line = fields = b""
+        size, line, fields = len(data), b"", b""
         if self.is_at_start:
             self.known = None
             if self.strangers < STRANGERS or not self.strangers % STRANGERS:
@@ -68,7 +68,7 @@ class RequestReader(asyncio.Protocol):
                     data = line + b"\r\n"  # llhttp has read the rest before
             self.strangers += 1
         started_earlier = self.is_in_head
-        self.head_bytes = self.head_bytes + len(data) if started_earlier else len(data)
+        self.head_bytes = self.head_bytes + size if started_earlier else size
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:

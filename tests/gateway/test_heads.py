@@ -1,6 +1,7 @@
 """Heads that come again, byte for byte, are not read again: and yet nothing about the answers changes."""
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -222,3 +223,18 @@ def test_what_is_remembered_is_bounded_and_leaves_when_it_is_not_met(settings: G
     assert sum(answers.get(b"%d" % number) is not None for number in range(1000)) <= 64
     answers.forget()
     assert answers.get(b"1") is None
+
+
+def test_a_long_line_above_known_fields_counts_with_them(
+    issuer: Issuer, upstream: Upstream, token: str, tmp_path: Path
+) -> None:
+    """Neither is too large, both together are: 431 whether the fields are known or not."""
+    gateway = GatewayProcess(issuer, upstream.url, tmp_path, MAX_HEADER_BYTES="4096").start()
+    filled = fields(token, f"X-Filling: {'x' * 900}\r\n")
+    with gateway.wire() as wire:
+        for _ in range(TIMES):
+            sent_on(wire, f"GET /data/v1/again HTTP/1.1\r\n{filled}")
+        assert wire.ask(f"GET /data/v1/{'y' * 3000} HTTP/1.1\r\n{filled}").status == 431
+    with gateway.wire() as wire:
+        assert wire.ask(f"GET /data/v1/{'y' * 3000} HTTP/1.1\r\n{filled}").status == 431
+    assert gateway.stop() == 0
