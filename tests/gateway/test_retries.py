@@ -1,11 +1,16 @@
 """What is made again, where and how often; and what never is."""
 
+import socket
+import struct
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count, cycle
 
 import pytest
 
 from tests.gateway.process import GatewayProcess
-from tests.gateway.upstream import Peers, Received, Script, Stream
+from tests.gateway.upstream import Peers, Received, Script, Stream, echo
 from tests.support.waiting import eventually
 
 H = "Host: gateway.example\r\n"
@@ -19,6 +24,14 @@ def refuses(request: Received, stream: Stream) -> None:
 def hangs_up(request: Received, stream: Stream) -> None:
     request.read_body()
     stream.close()
+
+
+def resets(request: Received, stream: Stream) -> None:
+    """A reset in place of a goodbye: what was sent on the way may be lost."""
+    request.read_body()
+    stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    stream.file.close()
+    stream.socket.close()
 
 
 def never_answers(request: Received, stream: Stream) -> None:
@@ -45,7 +58,7 @@ def test_what_finds_nobody_goes_to_another_target(several: GatewayProcess, peers
     )
 
 
-@pytest.mark.parametrize("failure", [refuses, hangs_up])
+@pytest.mark.parametrize("failure", [refuses, hangs_up, resets])
 @pytest.mark.parametrize(("method", "body"), [("GET", b""), ("PUT", b"x" * 5000), ("DELETE", b"")])
 def test_an_idempotent_request_is_made_again_on_the_other_target(
     several: GatewayProcess, peers: Peers, failure: Script, method: str, body: bytes
@@ -57,18 +70,18 @@ def test_an_idempotent_request_is_made_again_on_the_other_target(
     assert {request.body for request in peers.seen(path)} == {body}
 
 
-@pytest.mark.parametrize("failure", [refuses, hangs_up])
+@pytest.mark.parametrize("failure", [refuses, hangs_up, resets])
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 def test_what_may_not_be_done_twice_is_never_sent_twice(
     several: GatewayProcess, peers: Peers, failure: Script, method: str
 ) -> None:
     path = peers.on(f"/pair/{method}/{failure.__name__}", failure)
-    for count in range(1, 6):
+    for number in range(1, 6):
         assert several.ask(method, path, body=b"pay 10").status in (502, 503)
-        assert len(peers.seen(path)) == count
+        assert len(peers.seen(path)) == number
 
 
-@pytest.mark.parametrize("failure", [refuses, hangs_up])
+@pytest.mark.parametrize("failure", [refuses, hangs_up, resets])
 def test_with_an_idempotency_key_a_post_is_made_again(several: GatewayProcess, peers: Peers, failure: Script) -> None:
     path = peers.one.on(f"/pair/keyed/{failure.__name__}", failure)
     for number in range(4):
@@ -76,6 +89,25 @@ def test_with_an_idempotency_key_a_post_is_made_again(several: GatewayProcess, p
         assert answer.status == 200
     assert {request.value("idempotency-key") for request in peers.two.seen(path)} == {f"key-{n}" for n in range(4)}
     assert len(peers.one.seen(path)) == 2
+
+
+def test_whatever_targets_do_under_load_no_payment_is_sent_twice(several: GatewayProcess, peers: Peers) -> None:
+    """Kept-alive connections that end at any moment included: each payment arrives once, or not at all."""
+    whims = cycle([echo, echo, resets, echo, refuses, echo, hangs_up])
+    path = peers.on("/pair/pay", lambda request, stream: next(whims)(request, stream))
+    numbers = count()
+
+    def pay(_turn: int) -> None:
+        for _ in range(15):
+            with several.wire() as wire:
+                body = b"payment %d" % next(numbers)
+                head = f"POST {path} HTTP/1.1\r\n{H}Content-Length: {len(body)}\r\n\r\n".encode()
+                assert wire.ask(head + body, "POST").status in (200, 502, 503)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(pay, range(8)))
+    arrived = Counter(request.body for request in peers.seen(path))
+    assert len(arrived) > 60 and set(arrived.values()) == {1}
 
 
 def test_it_is_made_no_more_often_than_the_table_says(several: GatewayProcess, peers: Peers) -> None:
