@@ -59,7 +59,7 @@ fmt: setup ## format the code
 lock: ## resolve every requirements.txt again (hash-locked, one set of versions for the whole house)
 	@deploy/local/lock
 
-bench: ## gateway, events and log-ins measured; a table and bench-results/*.json; needs Node.js and npm
+bench: ## gateway, events, log-ins and auth measured; a table and bench-results/*.json; needs Node.js and npm
 	@deploy/local/bootstrap haproxy nginx wrk
 	@cd tests/load/peers/fastify && npm ci --no-audit --no-fund --silent
 	@$(PY) -m tests.load

@@ -24,13 +24,13 @@ from shared.errors import Unavailable
 from shared.postgres import Connection, Database
 from shared.tokens import KeySet
 
-FRESH_S = 30.0
+FRESH_S = 5.0
 JWKS_MAX_AGE_S = 600
 SERVICE_TOKEN_MAX_S = 86_400
 
 
 class KeyRing:
-    """This process's view of the keys, read again when older than half a minute. Any thread may ask."""
+    """This process's view of the keys, read again when older than a few seconds. Any thread may ask."""
 
     def __init__(self, db: Database, sealer: Sealer) -> None:
         self._db, self._sealer = db, sealer
