@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gateway.fetch import Fetch
     from gateway.grants import Grant
     from gateway.heads import KnownAnswer
+    from gateway.tracing import CallSpan
 
 LATE = "The rest of the request did not come in time."
 CLIENT_LEFT = 499  # only in logs and metrics: nobody is there to be told
@@ -39,6 +40,8 @@ class Exchange:
     grant: "Grant | None" = None
     target = b""
     traceparent = b""
+    span = ""  # our own traceparent, where traces are on
+    call_span: "CallSpan | None" = None  # of this try
     call: Call | None = None  # of a service, once the request has been let through
     status = 0
     bytes_out = 0

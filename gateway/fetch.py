@@ -81,6 +81,8 @@ class Fetch(Exchange):
         self.is_refresh = False  # nobody waits, and it is made all the same
         self.pieces: list[bytes] = []
         self.asked_at = self.gate.loop.time()
+        if self.gate.tracing is not None:
+            self.span = self.gate.tracing.span_of(leader)
 
     def begin(self) -> None:
         if self.is_over:
@@ -145,10 +147,12 @@ class Fetch(Exchange):
         """The answer is not for others: the first who waits gets it as it comes, the others ask themselves."""
         call, self.call = self.call, None
         waiting = self.dismissed()
+        call_span, self.call_span = self.call_span, None
         self._finish()
         heir = next((one for one in waiting if one.request.method == b"GET"), None)
         if call is not None and heir is not None and call.connection is not None:
             self.heir = heir
+            heir.call_span = call_span
             heir.call, call.exchange, call.connection.exchange = call, heir, heir
             self.keeper.count(heir, "miss", b"fwd=miss; fwd-status=%d" % self.status)
             heir.response_head(self.status, self.fields, self.length, has_no_body)
@@ -184,5 +188,7 @@ class Fetch(Exchange):
         """As for any exchange, but nobody has asked: it is neither logged nor counted as a request."""
         if not self.is_over:
             self.is_over = True
+            if self.gate.tracing is not None:
+                self.gate.tracing.record_call(self)
             self.request.exchange = self.call = None
             self.keeper.forget(self)

@@ -33,7 +33,11 @@ def continue_trace(header: bytes | None) -> bytes:
 def request_head(exchange: "Exchange", authority: bytes) -> bytes:
     """Request line and fields as the upstream gets them."""
     request = exchange.request
-    exchange.traceparent = traceparent = continue_trace(request.traceparent)
+    tracing = exchange.gate.tracing
+    if tracing is None:
+        exchange.traceparent = traceparent = continue_trace(request.traceparent)
+    else:
+        traceparent = tracing.call(exchange)
     return b"%b %b HTTP/1.1\r\nhost: %b\r\n%bx-request-id: %b\r\ntraceparent: %b\r\n%b\r\n" % (
         request.method,
         exchange.target,

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway import meters, pace, reloading
 from gateway.accesslog import AccessLog
@@ -28,8 +28,12 @@ from gateway.tokens import Tokens
 from gateway.uploads import Uploads
 from gateway.upstreams import Upstream
 from gateway.wsgi import Pages
+from shared import trace
 from shared.errors import Unavailable
 from shared.tokens import Verifier
+
+if TYPE_CHECKING:
+    from gateway.tracing import Tracing
 
 log = logging.getLogger(__name__)
 TICK_S = 0.2
@@ -70,6 +74,7 @@ class Gate:
         self.room: Room
         self.tunnels: set[Exchange] = set()  # web sockets that are open
         self.endings = Endings(self)
+        self.tracing: Tracing | None = None
         self.is_stopping = False
         self.clock = 0.0  # the time until which no deadline set now has passed: read often, moved on by `_tick`
         self.loop: asyncio.AbstractEventLoop
@@ -124,6 +129,7 @@ class Gate:
         self.pages = pages
         self.room = Room(self)
         self.access_log.start()
+        self.tracing = _tracing()
         self._keep_keys_fresh()
         self.later(self.feed.follow())
         self.later(reloading.follow(self, self.file))
@@ -165,6 +171,8 @@ class Gate:
         upstream_seconds = max(0.0, answered_at - call.sent_at) if answered_at and call is not None else 0.0
         meter = self.meters.record(exchange, seconds, upstream_seconds)
         is_probe = exchange.route.upstream is None and exchange.status < 400  # those would drown the rest
+        if self.tracing is not None and not is_probe:
+            self.tracing.record(exchange, seconds)
         if self.logs_requests and not is_probe:
             self.access_log.add(exchange, meter.log_fields, seconds, upstream_seconds)
 
@@ -237,8 +245,18 @@ class Gate:
         for task in list(self._tasks):
             task.cancel()
         await self.limiter.close()
+        if self.tracing is not None:
+            await self.tracing.close()
         self.flush_meters()
         self.access_log.stop()
+
+
+def _tracing() -> "Tracing | None":
+    if not trace.are_sent():
+        return None
+    from gateway.tracing import Tracing  # OpenTelemetry is not loaded where no traces are sent
+
+    return Tracing()
 
 
 def _limiter(settings: GatewaySettings) -> Limiter:

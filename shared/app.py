@@ -1,11 +1,12 @@
 """The Flask app of a service: one way to answer errors, log a request, say how one is, and describe oneself."""
 
+import atexit
 import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from flask import Response, current_app, g, request
@@ -32,6 +33,9 @@ from shared.routing import Access, Blueprint
 from shared.settings import Settings
 from shared.tokens import Verifier, bearer
 
+if TYPE_CHECKING:
+    from shared.spans import Spans
+
 log = logging.getLogger("access")
 ReadyChecks = Mapping[str, Callable[[], None]]
 OWN_ROUTES = frozenset({"livez", "readyz", "metrics", "openapi"})
@@ -48,6 +52,8 @@ def create_app(
 ) -> OpenAPI:
     """Wire a service. `ready` maps a dependency's name to a callable that raises when it does not answer."""
     logs.configure(component, settings.log_level)
+    trace.start(component)
+    atexit.register(trace.stop)
     app = _App(
         component,
         info=Info(title=title, version="1"),
@@ -85,7 +91,7 @@ class _App(OpenAPI):  # type: ignore[misc]
 def _begin() -> None:
     g.started = time.perf_counter()
     trace.request_id.set(trace.accept_request_id(request.headers.get("X-Request-Id")) or str(new_id()))
-    trace.traceparent.set(trace.continue_trace(request.headers.get("traceparent")))
+    trace.traceparent.set(trace.begin(request.headers.get("traceparent")))
     _refuse_broken_address()
 
 
@@ -184,7 +190,27 @@ def _end(response: Response) -> Response:
         if "claims" in g:
             fields["user_id"] = str(g.claims.sub)
         log.info("request", extra={logs.FIELDS: fields})
+        if trace.spans is not None:
+            _end_span(trace.spans, method, route, response.status_code, duration_s)
     return response
+
+
+def _end_span(spans: "Spans", method: str, route: str, status: int, duration_s: float) -> None:
+    from shared.spans import SERVER
+
+    about: dict[str, str | int | bool | float] = {
+        "http.request.method": "_OTHER" if method == "(other)" else method,
+        "http.response.status_code": status,
+        "gatehouse.request_id": trace.request_id.get() or "",
+    }
+    if request.url_rule is not None:
+        about["http.route"] = route
+    if status >= 500:
+        about["error.type"] = str(status)
+    own, parent = trace.traceparent.get(), request.headers.get("traceparent")
+    name = f"{method} {route}" if request.url_rule is not None else method
+    if own is not None:
+        spans.end(own, parent, SERVER, name, duration_s, about, is_error=status >= 500)
 
 
 def _answer_error(error: Exception) -> Response:

@@ -163,13 +163,16 @@ class Consumer:
         except ValidationError as error:
             self._bury(channel, queue, properties, body, error)
             return "malformed"
-        trace.traceparent.set(trace.continue_trace(envelope.traceparent))
+        trace.traceparent.set(own := trace.begin(envelope.traceparent))
+        started = time.perf_counter()
         try:
             is_new = self._inbox.once(envelope.id, lambda conn: handler(conn, event))
         except Unavailable:
             raise
         except Exception as error:
+            _end_span(own, envelope, queue, time.perf_counter() - started, type(error).__name__)
             return self._retry_or_bury(channel, queue, properties, body, error)
+        _end_span(own, envelope, queue, time.perf_counter() - started)
         EFFECT.labels(event_type).observe(max(time.time() - envelope.time.timestamp(), 0))
         log.info("event", extra={"type": event_type, "event_id": envelope.id, "duplicate": not is_new})
         return "handled" if is_new else "duplicate"
@@ -214,3 +217,15 @@ class Consumer:
             },
         )
         channel.basic_publish(topology.dead_letters(self.service), queue, body, dead, mandatory=True)
+
+
+def _end_span(own: str, envelope: Envelope, queue: str, seconds: float, error: str | None = None) -> None:
+    if trace.spans is None:
+        return
+    from shared.spans import CONSUMER
+
+    about = {**topology.span_attributes(envelope), "messaging.operation.name": "process"}
+    about |= {"messaging.operation.type": "process", "messaging.destination.subscription.name": queue}
+    if error is not None:
+        about["error.type"] = error
+    trace.spans.end(own, envelope.traceparent, CONSUMER, f"process {queue}", seconds, about, is_error=error is not None)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from prometheus_client import Counter, Gauge
 
+from shared import topology, trace
 from shared.contracts import Envelope
 from shared.errors import Unavailable
 from shared.held import Held
@@ -97,7 +98,9 @@ class Relay:
         """Bring one batch to the broker; the number of events. Raise Unavailable, with every event kept."""
         with self._source.batch(limit) as held:
             waiting = self._readers.missing({envelope.type for envelope in held})
-            returned = self._publisher.publish([self._message(envelope) for envelope in held])
+            started, sent = time.perf_counter(), [_begin_span(envelope) for envelope in held]
+            returned = self._publisher.publish([self._message(envelope) for envelope in sent])
+            _end_spans(held, sent, time.perf_counter() - started)
             held.unread += [one for one in held if one.type in waiting or str(one.id) in returned]
         if held.unread:
             self._next_look = min(self._next_look, time.monotonic() + self._pause_s)
@@ -121,3 +124,22 @@ class Relay:
             self._pause_s = min(self._pause_s * 2, POLL_S) if counts else LOOK_S
             self._next_look = time.monotonic() + (self._pause_s if counts else POLL_S)
         return released
+
+
+def _begin_span(envelope: Envelope) -> Envelope:
+    """The event as it goes out: below the span of its sending, where spans are sent."""
+    if trace.spans is None:
+        return envelope
+    return envelope.model_copy(update={"traceparent": trace.begin(envelope.traceparent)})
+
+
+def _end_spans(held: Held, sent: list[Envelope], seconds: float) -> None:
+    if trace.spans is None:
+        return
+    from shared.spans import PRODUCER
+
+    for before, after in zip(held, sent, strict=True):
+        about = {**topology.span_attributes(after), "messaging.operation.name": "publish"}
+        about["messaging.operation.type"] = "send"
+        if after.traceparent is not None:
+            trace.spans.end(after.traceparent, before.traceparent, PRODUCER, f"publish {after.type}", seconds, about)

@@ -15,7 +15,7 @@ from typing import Any
 
 from pika.adapters.blocking_connection import BlockingChannel
 
-from shared.contracts import EXCHANGE
+from shared.contracts import EXCHANGE, Envelope
 
 DELAYS_S = (1, 5, 30, 120)
 DELIVERY_LIMIT = 20  # deliveries that ended with the consumer's death: beyond it the event itself is the killer
@@ -39,6 +39,16 @@ def delay(service: str, delay_s: int) -> str:
 def retry(service: str) -> str:
     """The exchange that brings a message back to the queue that its routing key names."""
     return f"{service}.retry"
+
+
+def span_attributes(envelope: Envelope) -> dict[str, str]:
+    """What a span about an event says of it (OpenTelemetry's conventions for messaging, RabbitMQ)."""
+    return {
+        "messaging.system": "rabbitmq",
+        "messaging.destination.name": EXCHANGE,
+        "messaging.rabbitmq.destination.routing_key": envelope.type,
+        "messaging.message.id": str(envelope.id),
+    }
 
 
 def declare(

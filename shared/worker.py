@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from shared import logs, metrics
+from shared import logs, metrics, trace
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -23,6 +23,7 @@ def run(component: str, settings: Settings, loops: Mapping[str, Loop], ready: Re
     status 1: half a worker is worse than one that is started again.
     """
     logs.configure(component, settings.log_level)
+    trace.start(component)
     stop = threading.Event()
     failed = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -38,6 +39,7 @@ def run(component: str, settings: Settings, loops: Mapping[str, Loop], ready: Re
     stop.wait()
     for thread in threads:
         thread.join(STOP_TIMEOUT_S)
+    trace.stop()
     server.shutdown()
     return 1 if failed.is_set() else 0
 

@@ -15,7 +15,7 @@ from tests.contracts.conftest import settings_class
 
 each_component = pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.name)
 COLLECTORS = {"Counter", "Gauge", "Histogram", "Summary"}
-FOR_ALL = {"SECRETS_DIR", "PROMETHEUS_MULTIPROC_DIR"}  # read beside the settings
+FOR_ALL = {"SECRETS_DIR", "PROMETHEUS_MULTIPROC_DIR", "OTEL_EXPORTER_OTLP_ENDPOINT"}  # read beside the settings
 CLASSES: dict[str, type[Event]] = {event.__name__: event for event in EVENTS.values()}
 Row = list[str]
 
