@@ -51,6 +51,8 @@ class Webhooks:
         except requests.Timeout as error:
             raise HookFailed("did not answer in time", "hook_timeout") from error
         except requests.RequestException as error:
+            if time.monotonic() >= ends_at:  # of an answer that stops halfway, requests says the connection was lost
+                raise HookFailed("did not answer in time", "hook_timeout") from error
             raise HookFailed(f"cannot be called: {type(error).__name__}") from error
 
     def _headers(self, call_id: str, now: int, body: bytes) -> dict[str, str]:
