@@ -7,16 +7,16 @@ from urllib.parse import urlsplit
 from gateway.config import GatewaySettings
 from gateway.entries import CorsEntry, RoutesFile
 from gateway.envoy_answers import compressors, ways
-from gateway.envoy_clusters import EXTENSIONS, KEYS, address, clusters, keys_cluster
+from gateway.envoy_clusters import EXTENSIONS, address, clusters, keys_clusters
 from gateway.envoy_limits import AFTER, BEFORE, Json, buckets
 from gateway.envoy_replies import local_replies
 from gateway.envoy_routes import TYPE, Place, answer, header, routes
 from gateway.envoy_tls import over_tls
+from gateway.envoy_tokens import authentication, keys_cluster, trusted
+from gateway.grants import OWN
 from gateway.headers import FORGED, HOP_BY_HOP, IDENTITY_PREFIXES
 from gateway.request import MOST_FIELDS
-from shared.tokens import LEEWAY_S
 
-KEYS_FRESH_S = 600
 CORS_ANSWERS = ("origin", "credentials", "methods", "headers")
 PROBES = ("/livez", "/healthz", "/readyz")
 # Set by the proxies in front, and therefore kept where there are such.
@@ -28,7 +28,7 @@ def bootstrap(settings: GatewaySettings, routes_file: RoutesFile, admin: str | N
     rendered: Json = {
         "static_resources": {
             "listeners": _listeners(settings, routes_file),
-            "clusters": [*clusters(settings, routes_file), keys_cluster(settings)],
+            "clusters": [*clusters(settings, routes_file), *keys_clusters(settings, routes_file)],
         }
     }
     if admin is not None:
@@ -95,7 +95,7 @@ def _filters(settings: GatewaySettings, routes_file: RoutesFile) -> list[Json]:
         _typed("http.cors", {"@type": f"{TYPE}.cors.v3.Cors"}),
         *compressors(table),
         *([_typed("http.local_ratelimit", before)] if before else []),
-        _typed("http.jwt_authn", _jwt_authn(settings)),
+        _typed("http.jwt_authn", authentication(settings, routes_file)),
         _typed("http.rbac", {"@type": f"{TYPE}.rbac.v3.RBAC", "rules": {"action": "ALLOW", "policies": {}}}),
         *([_typed("http.local_ratelimit", after)] if after else []),
         _typed("http.buffer", {"@type": f"{TYPE}.buffer.v3.Buffer", "max_request_bytes": 1}),
@@ -103,38 +103,15 @@ def _filters(settings: GatewaySettings, routes_file: RoutesFile) -> list[Json]:
     ]
 
 
-def _jwt_authn(settings: GatewaySettings) -> Json:
-    provider: Json = {
-        "issuer": settings.issuer,
-        "audiences": [settings.audience],
-        "forward": True,
-        "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
-        "payload_in_metadata": "claims",
-        "require_expiration": True,
-        "clock_skew_seconds": LEEWAY_S,
-        "jwt_cache_config": {"jwt_cache_size": settings.token_cache_size},
-        "remote_jwks": {
-            "http_uri": {"uri": settings.jwks_url, "cluster": KEYS, "timeout": "5s"},
-            "cache_duration": f"{KEYS_FRESH_S}s",
-            "async_fetch": {},
-        },
-    }
-    user = {"provider_name": "auth"}
-    return {
-        "@type": f"{TYPE}.jwt_authn.v3.JwtAuthentication",
-        "providers": {"auth": provider},
-        "requirement_map": {
-            "user": user,
-            "optional": {"requires_any": {"requirements": [user, {"allow_missing": {}}]}},
-        },
-    }
-
-
 def _route_config(settings: GatewaySettings, routes_file: RoutesFile) -> Json:
     keys = urlsplit(settings.jwks_url)
     serve_keys = answer({"path": "/.well-known/jwks.json"}, 200)
     del serve_keys["direct_response"]
-    serve_keys["route"] = {"cluster": KEYS, "prefix_rewrite": keys.path, "host_rewrite_literal": keys.netloc}
+    serve_keys["route"] = {
+        "cluster": keys_cluster(OWN),
+        "prefix_rewrite": keys.path,
+        "host_rewrite_literal": keys.netloc,
+    }
     ambiguous = {"safe_regex": {"regex": r".*(?://|\\|%[01][0-9A-Fa-f]|%7[fF]).*"}}
     config: Json = {
         "name": "table",
@@ -179,12 +156,13 @@ def _apps(routes_file: RoutesFile) -> list[Json]:
 def _places(settings: GatewaySettings, routes_file: RoutesFile) -> list[Place]:
     default = routes_file.defaults.cors or CorsEntry(origins=sorted(settings.allowed_origins))
     table = routes_file.table().routes
-    compressed = tuple(ways(table))
+    compressed, issuers = tuple(ways(table)), trusted(settings, routes_file)
     return [
         Place(
             route,
             tuple(urlsplit(place.url).netloc for place in routes_file.upstreams[entry.upstream].places),
             entry.cors or default,
+            issuers,
             compressed,
         )
         for route, entry in zip(table, routes_file.routes, strict=True)

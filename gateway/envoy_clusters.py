@@ -8,11 +8,11 @@ from gateway.config import GatewaySettings
 from gateway.entries import RoutesFile, UpstreamEntry
 from gateway.envoy_limits import Json
 from gateway.envoy_routes import cluster_name
+from gateway.envoy_tokens import keys_cluster, trusted
 from gateway.names import LOOK_EVERY_S, is_address
 from gateway.targets import TargetEntry
 
 EXTENSIONS = "type.googleapis.com/envoy.extensions"
-KEYS = "keys"  # the cluster that serves the issuer's public keys
 TRUSTED_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 NOBODY: Json = {"healthy_panic_threshold": {"value": 0}}  # when no target is well, none is asked
 
@@ -31,10 +31,15 @@ def clusters(settings: GatewaySettings, routes_file: RoutesFile) -> list[Json]:
     return list(found.values())
 
 
-def keys_cluster(settings: GatewaySettings) -> Json:
-    """Where the public keys are."""
-    url = urlsplit(settings.jwks_url)
-    cluster = _cluster(KEYS, [TargetEntry.model_construct(url=settings.jwks_url)], settings, connect_s=5)
+def keys_clusters(settings: GatewaySettings, routes_file: RoutesFile) -> list[Json]:
+    """Where the public keys of each issuer are."""
+    issuers = trusted(settings, routes_file)
+    return [_keys_cluster(keys_cluster(name), entry.jwks_url, settings) for name, entry in issuers.items()]
+
+
+def _keys_cluster(name: str, jwks_url: str, settings: GatewaySettings) -> Json:
+    url = urlsplit(jwks_url)
+    cluster = _cluster(name, [TargetEntry.model_construct(url=jwks_url)], settings, connect_s=5)
     if url.scheme == "https":
         validation = {
             "trusted_ca": {"filename": TRUSTED_AUTHORITIES},

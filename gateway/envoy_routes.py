@@ -8,10 +8,10 @@ from gateway.compression import Compression
 from gateway.cors import ALLOWED_HEADERS, ANY, EXPOSED_HEADERS
 from gateway.entries import CorsEntry
 from gateway.envoy_answers import switched_off
-from gateway.envoy_limits import JWT_FILTER, Json, counted
+from gateway.envoy_limits import JWT_FILTER, Issuers, Json, counted
+from gateway.envoy_tokens import rbac, requirement
 from gateway.request import IDEMPOTENT
-from gateway.table import OPTIONAL, PUBLIC, Route
-from shared.tokens import AAL2
+from gateway.table import PUBLIC, Route
 
 TYPE = "type.googleapis.com/envoy.extensions.filters.http"
 MOST_BUFFERED_BYTES = 16_777_216  # a larger limit holds for bodies of a declared length only: those stream
@@ -22,11 +22,12 @@ ELSEWHERE = "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3"
 
 @dataclass(frozen=True)
 class Place:
-    """One route as Envoy needs it: the `Host` of each target, which browsers may call, and how the table compresses."""
+    """One route as Envoy needs it: the `Host` of each target, who may call, and how the table compresses."""
 
     route: Route
     authorities: tuple[str, ...]
     cors: CorsEntry
+    issuers: Issuers
     ways: tuple[Compression, ...] = ()
 
 
@@ -102,14 +103,14 @@ def _route(place: Place, cors: Json) -> list[Json]:
     }
     if route.may_upgrade:
         action["upgrade_configs"] = [{"upgrade_type": "websocket"}]
-    if limits := counted(route):
+    if limits := counted(route, place.issuers):
         action["rate_limits"] = limits
     if route.upstream_path is not None:
         action["regex_rewrite"] = {"pattern": {"regex": "^.+$"}, "substitution": route.upstream_path.decode()}
     passed: Json = {
         "match": {**_match(route), "headers": [by_method]},
         "route": action,
-        "typed_per_filter_config": {**_filters(route), **switched_off(route, place.ways), **cors},
+        "typed_per_filter_config": {**_filters(place), **switched_off(route, place.ways), **cors},
     }
     if fields := _added(route):
         passed["response_headers_to_add"] = fields
@@ -174,42 +175,17 @@ def _header_is(name: str, values: Iterable[str]) -> Json:
     return {"name": name, "string_match": {"safe_regex": {"regex": "|".join(re.escape(value) for value in values)}}}
 
 
-def _filters(route: Route) -> Json:
+def _filters(place: Place) -> Json:
     """What each filter does on this route. Whatever a route learns to declare is rendered here."""
-    return {**_access(route), **_body(route)}
+    return {**_access(place), **_body(place.route)}
 
 
-def _access(route: Route) -> Json:
+def _access(place: Place) -> Json:
+    route = place.route
     if route.access == PUBLIC:
         return PASSES
-    requirement = "optional" if route.access == OPTIONAL else "user"
-    per_route = {"@type": f"{TYPE}.jwt_authn.v3.PerRouteConfig", "requirement_name": requirement}
-    return {**PASSES, "envoy.filters.http.jwt_authn": per_route, "envoy.filters.http.rbac": _rbac(route)}
-
-
-def _rbac(route: Route) -> Json:
-    wanted: list[Json] = (
-        [] if route.access == OPTIONAL else [{"or_ids": {"ids": [_claim("sid", PRESENT), _claim("role", SERVICE)]}}]
-    )
-    wanted += [_has_scope(scope) for scope in sorted(route.scopes_all)]
-    if route.needs_aal2:
-        wanted.append(_claim("aal", {"string_match": {"exact": AAL2}}))
-    if route.scopes_any:
-        wanted.append({"or_ids": {"ids": [_has_scope(scope) for scope in sorted(route.scopes_any)]}})
-    principal = {"and_ids": {"ids": wanted}} if wanted else {"any": True}
-    policy = {"permissions": [{"any": True}], "principals": [principal]}
-    rules = {"action": "ALLOW", "policies": {"who may": policy}}
-    return {"@type": f"{TYPE}.rbac.v3.RBACPerRoute", "rbac": {"rules": rules}}
-
-
-def _has_scope(scope: str) -> Json:
-    """`scope` is one string with spaces between (RFC 9068)."""
-    return _claim("scope", {"string_match": {"safe_regex": {"regex": f"(?:.* )?{re.escape(scope)}(?: .*)?"}}})
-
-
-def _claim(name: str, value: Json) -> Json:
-    path = [{"key": "claims"}, {"key": name}]
-    return {"sourced_metadata": {"metadata_matcher": {"filter": JWT_FILTER, "path": path, "value": value}}}
+    per_route = {"@type": f"{TYPE}.jwt_authn.v3.PerRouteConfig", "requirement_name": requirement(route)}
+    return {**PASSES, JWT_FILTER: per_route, "envoy.filters.http.rbac": rbac(route, place.issuers)}
 
 
 def _body(route: Route) -> Json:
@@ -235,8 +211,6 @@ def _cors(entry: CorsEntry, methods: Iterable[str]) -> Json:
     return {"envoy.filters.http.cors": policy}
 
 
-PRESENT: Json = {"present_match": True}
-SERVICE: Json = {"string_match": {"exact": "service"}}
 # For a route that asks nobody who they are; without this a route refuses everybody.
 PASSES: Json = {
     JWT_FILTER: {"@type": f"{TYPE}.jwt_authn.v3.PerRouteConfig", "disabled": True},
