@@ -25,7 +25,7 @@ class BreakerEntry(Strict):
     requests: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     window_s: Seconds = 10
     open_s: Seconds = 5
-    max_open_s: Seconds = 60
+    max_open_s: Seconds = 15
 
 
 class Breaker:
@@ -77,6 +77,6 @@ class Breaker:
 
     def _open(self, now: float) -> None:
         self.state = OPEN
-        longest = self._entry.max_open_s
+        longest = max(self._entry.open_s, self._entry.max_open_s)
         self._ends_at = now + min(longest, self._entry.open_s * 2.0 ** min(self._openings, 20))
         self._openings += 1
