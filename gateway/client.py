@@ -5,6 +5,7 @@ from collections import deque
 from math import inf
 from typing import TYPE_CHECKING, cast
 
+from gateway import failures
 from gateway.exchange import Exchange
 from gateway.problems import RequestTimeout
 from gateway.reading import RequestReader
@@ -141,7 +142,7 @@ class ClientConnection(RequestReader):
         """Too slow: a head gets 408, an idle connection is closed, an exchange decides itself."""
         self.deadline = inf
         if self.exchange is not None:
-            self.exchange.deadline_passed()
+            failures.deadline_passed(self.exchange)
         elif self.is_lingering:
             self.transport.abort()
         elif unread := self.transport.get_write_buffer_size():

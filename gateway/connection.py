@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
-from gateway import answers
+from gateway import answers, failures, tunnel
 from gateway.headers import MOST_NAMES, connection_says, may_leave, named_in_connection, without
 from gateway.heads import KnownAnswer
 from gateway.problems import BadGateway
@@ -89,7 +89,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if self.is_switched and isinstance(error, httptools.HttpParserUpgrade):
-                exchange.switched(self.fields, data[error.args[0] :])
+                tunnel.switched(exchange, self.fields, data[error.args[0] :])
                 return
             if self.exchange is None:  # the call is made again elsewhere
                 return
@@ -136,7 +136,7 @@ class UpstreamConnection(asyncio.Protocol):
         log.warning("the %s service gave an answer that is not HTTP: %s", self.pool.name, error.__context__ or error)
         if exchange is not None:
             problem = BadGateway(f"The {self.pool.name} service gave an answer that is not HTTP.")
-            exchange.upstream_failed(problem)
+            failures.upstream_failed(exchange, problem)
 
     # What httptools calls, in this order.
 
@@ -225,4 +225,4 @@ class UpstreamConnection(asyncio.Protocol):
         if self.ends_with_connection and self.has_head and error is None:
             exchange.response_complete()
         else:
-            exchange.upstream_lost(self)
+            failures.upstream_lost(exchange, self)

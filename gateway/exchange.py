@@ -1,4 +1,4 @@
-"""One request and its response: admitted, passed on, answered. Every way it can end is in this file."""
+"""One request and its response: admitted, passed on, answered or refused."""
 
 import time
 from math import inf
@@ -6,27 +6,23 @@ from typing import TYPE_CHECKING
 
 from uuid_utils import uuid7
 
-from gateway import addresses, answers, encoder, tunnel
+from gateway import addresses, answers, encoder
 from gateway.admission import NO_ROUTE, authenticate, find_route, preflight, too_large
 from gateway.call import Call
 from gateway.forwarding import is_request_id
-from gateway.problems import BadGateway, GatewayTimeout, RequestTimeout
 from gateway.request import SAFE, Request
 from gateway.table import Route
-from gateway.uploads import HELD, MOST_HELD_BYTES, NONE
-from shared.errors import Problem, Unavailable
-from shared.tokens import refusal
+from gateway.uploads import NONE
+from shared.errors import Problem
 
 if TYPE_CHECKING:
     from gateway.client import ClientConnection
-    from gateway.connection import UpstreamConnection
     from gateway.encoder import Encoder
     from gateway.fetch import Fetch
     from gateway.grants import Grant
     from gateway.heads import KnownAnswer
     from gateway.tracing import CallSpan
 
-LATE = "The rest of the request did not come in time."
 CLIENT_LEFT = 499  # only in logs and metrics: nobody is there to be told
 
 
@@ -106,50 +102,14 @@ class Exchange:
         """Ask the route's service, or be held until there is a place. Raise the Problem if it cannot be asked."""
         request = self.request
         if not request.has_body or request.is_complete or self.gate.uploads.may_begin(self):
-            self._call()
+            self.begin_call()
 
-    def _call(self) -> None:
+    def begin_call(self) -> None:
+        """There is a place. Raise the Problem if the service cannot be asked."""
         service = self.route.service
         if service is not None:
             self.call = Call(self, service)
             service.connect(self.call)
-
-    def begin_call(self) -> None:
-        """A request that was held, with a part of its body or all of it, is passed on now."""
-        if self.is_over:
-            return
-        try:
-            self._call()
-            self.flush_request()
-        except Problem as problem:
-            self.refuse(problem)
-
-    def send_body(self, chunk: bytes) -> None:
-        """Pass on a piece of the request's body; the limit holds for chunked bodies too."""
-        if self.is_discarding or self.is_over:
-            return
-        request = self.request
-        request.body_bytes += len(chunk)
-        if request.body_bytes > self.route.max_body_bytes:
-            self.refuse(too_large(self.route))
-        elif self.call is not None:
-            self.call.send_body(chunk)
-        else:  # waiting for keys, or held
-            request.body.append(chunk)
-            if self.upload != HELD or request.body_bytes > MOST_HELD_BYTES:
-                self.client.pause_reading()
-            else:
-                self.client.set_deadline(self.route.idle_s)
-
-    def end_body(self) -> None:
-        """The request is complete."""
-        was_held = bool(self.upload) and self.gate.uploads.is_whole(self)
-        if self.is_discarding:
-            self._finish()
-        elif was_held:
-            self.begin_call()
-        elif self.call is not None and self.request.has_body and not self.is_over:
-            self.call.end_body()
 
     def flush_request(self) -> None:
         """Write what there is for the upstream."""
@@ -227,7 +187,7 @@ class Exchange:
             self.status = CLIENT_LEFT
         else:
             self.client.write(b"%b%b%b" % (known.fields, answers.passed_down_end(self), body))
-        self._finish()
+        self.finish()
 
     def response_complete(self) -> None:
         """The upstream has said all it had to say."""
@@ -243,32 +203,16 @@ class Exchange:
             self.status = CLIENT_LEFT
         else:
             self.client.write(b"".join(self.inbox))
-        self._finish()
+        self.finish()
 
-    def switched(self, fields: list[bytes], early: bytes) -> None:
-        """The upstream has changed to the web socket's protocol: from here on it is between the two."""
-        call = self.call
-        if call is not None and call.connection is not None:
-            upstream, call.connection = call.connection, None
-            self.status, self.answered_at = 101, time.perf_counter()
-            self.has_head = self.is_tunnel = True
-            self.gate.tunnels.add(self)
-            tunnel.join(self, upstream, fields, early)
-
-    def tunnel_over(self) -> None:
-        """One side of the tunnel has ended."""
-        self.gate.tunnels.discard(self)
-        self.client.transport.close()
-        self._finish()
-
-    # Other ends.
+    # Answers from here, and the end.
 
     def refuse(self, problem: Problem) -> None:
         """Answer with a problem document; if an answer has begun, all that is left is to break the connection."""
-        self._drop_call()
+        self.drop_call()
         if self.has_head:
             self.client.transport.abort()
-            self._finish()
+            self.finish()
             return
         if answers.ends_connection(problem):
             self.closes = True
@@ -285,81 +229,25 @@ class Exchange:
             self.client.set_deadline(self.gate.settings.header_timeout_s)
             self.client.resume_reading()
         else:
-            self._finish()
-
-    def upstream_failed(self, problem: Problem) -> None:
-        """The upstream does not speak HTTP, or not to the end."""
-        if self.is_over:
-            return
-        if self.call is not None and not self.has_head:
-            self.call.failed(problem, may_repeat=False)
-        else:
-            self.refuse(problem)
-
-    def upstream_lost(self, connection: "UpstreamConnection") -> None:
-        """The upstream's connection ended before its response did."""
-        if self.is_over:
-            return
-        problem = BadGateway(f"The {connection.pool.name} service closed the connection before it answered.")
-        if self.call is not None and not self.has_head:
-            self.call.lost(connection, problem)
-        else:
-            self.refuse(problem)
-
-    def deadline_passed(self) -> None:
-        """Something took too long: what it was decides who is told what."""
-        if self.is_discarding:
-            self.client.transport.abort()
-            self._finish()
-        elif self.has_head:
-            self.refuse(GatewayTimeout("Nothing moved for too long."))
-        elif self.fetch is not None:
-            self.gate.keeper.give_up(self, self.fetch)
-        elif self.route.service is None:
-            self.refuse(Unavailable("The gateway is too busy to answer this itself."))
-        elif self.upload == HELD:
-            self.refuse(self.route.service.busy() if self.client.is_read_paused else RequestTimeout(LATE))
-        elif self.call is None:
-            self.refuse(Unavailable("The keys that verify tokens cannot be fetched now."))
-        elif self.call.connection is None:
-            self.refuse(self.call.not_connected())
-        elif not self.request.is_complete and not self.client.is_read_paused:
-            self.refuse(RequestTimeout(LATE))
-        else:
-            self.call.failed(GatewayTimeout(f"The {self.route.upstream} service did not answer in time."))
-
-    def end_with_session(self) -> bool:
-        """Its session has ended: so do a web socket, an answer under way, an upload. False while there is none yet."""
-        return self._end_early("session_revoked", "The session of this token has ended.")
-
-    def end_with_token(self) -> bool:
-        """Its token has expired, and the route lets nothing outlive it. False while there is nothing to end yet."""
-        return self._end_early("token_expired", "The token has expired.")
-
-    def _end_early(self, code: str, detail: str) -> bool:
-        if self.is_tunnel:
-            self.client.transport.abort()  # `tunnel_over` follows
-        elif self.has_head or not self.request.is_complete:
-            self.refuse(refusal(code, detail))
-        else:
-            return False
-        return True
+            self.finish()
 
     def client_left(self) -> None:
         """Nobody waits for the answer any more: the upstream need not finish it."""
         if self.is_over:
             return
-        self._drop_call()
+        self.drop_call()
         self.status = CLIENT_LEFT
-        self._finish()
+        self.finish()
 
-    def _drop_call(self) -> None:
+    def drop_call(self) -> None:
+        """Nothing is waited for any more."""
         if self.fetch is not None:
             self.fetch.leave(self)
         if self.call is not None:
             self.call.drop()
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """All is said: log and count it, and let the client go on."""
         if not self.is_over:
             self.is_over = True
             if self.upload:

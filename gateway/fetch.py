@@ -104,8 +104,8 @@ class Fetch(Exchange):
         exchange.fetch = None
         self.waiting.remove(exchange)
         if not self.waiting and not self.is_refresh and not self.is_over:
-            self._drop_call()
-            self._finish()
+            self.drop_call()
+            self.finish()
 
     # The answer comes.
 
@@ -140,7 +140,7 @@ class Fetch(Exchange):
             if self.call is not None:
                 self.call.connection = None
                 UPSTREAM_DURATION.labels(self.route.upstream).observe(self.answered_at - self.call.sent_at)
-            self._finish()
+            self.finish()
             self.keeper.landed(self)
 
     def hand_over(self, has_no_body: bool) -> None:
@@ -148,7 +148,7 @@ class Fetch(Exchange):
         call, self.call = self.call, None
         waiting = self.dismissed()
         call_span, self.call_span = self.call_span, None
-        self._finish()
+        self.finish()
         heir = next((one for one in waiting if one.request.method == b"GET"), None)
         if call is not None and heir is not None and call.connection is not None:
             self.heir = heir
@@ -180,11 +180,11 @@ class Fetch(Exchange):
     def refuse(self, problem: Problem) -> None:
         if self.is_over:
             return
-        self._drop_call()
-        self._finish()
+        self.drop_call()
+        self.finish()
         self.keeper.failed(self, problem)
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
         """As for any exchange, but nobody has asked: it is neither logged nor counted as a request."""
         if not self.is_over:
             self.is_over = True

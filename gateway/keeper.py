@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from math import inf
 from typing import TYPE_CHECKING
 
-from gateway import meters
+from gateway import failures, meters
 from gateway.cache import Cache, Entry, Key, MemoryEntry, Policy
 from gateway.fetch import Fetch, FlightId, request_for
 from gateway.forwarding import origin
@@ -242,7 +242,7 @@ class Keeper:
     def pass_deadlines(self, now: float) -> None:
         for fetch in [fetch for fetch in self.fetches if fetch.client.deadline < now]:
             fetch.client.deadline = inf
-            fetch.deadline_passed()
+            failures.deadline_passed(fetch)
 
 
 def _is_for_one_alone(exchange: "Exchange", named: Fields) -> bool:

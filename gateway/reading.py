@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
+from gateway import uploads
 from gateway.problems import HeadersTooLarge, malformed, no_upgrade
 from gateway.request import Request, handlers, judge_field
 from shared.errors import Problem
@@ -175,7 +176,7 @@ class RequestReader(asyncio.Protocol):
         if request is None:
             return
         if request.exchange is not None:
-            request.exchange.send_body(chunk)
+            uploads.send_body(request.exchange, chunk)
         else:
             request.body.append(chunk)
             request.body_bytes += len(chunk)
@@ -186,4 +187,4 @@ class RequestReader(asyncio.Protocol):
         if request is not None:
             request.is_complete = True
             if request.exchange is not None:
-                request.exchange.end_body()
+                uploads.end_body(request.exchange)

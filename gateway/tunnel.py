@@ -1,6 +1,7 @@
 """After a 101 (RFC 9110, section 7.8): bytes pass both ways as they come, and the slower side sets the pace."""
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Union
 
 from gateway import answers
@@ -46,11 +47,22 @@ class End(asyncio.Protocol):
         """What has been read is still written, then the other side ends too."""
         self._other.close()
         self._exchange.gate.loop.call_later(LINGER_S, self._other.abort)
-        self._exchange.tunnel_over()
+        _over(self._exchange)
         self._owner.connection_lost(error)
 
 
-def join(exchange: "Exchange", upstream: "UpstreamConnection", fields: list[bytes], early: bytes) -> None:
+def switched(exchange: "Exchange", fields: list[bytes], early: bytes) -> None:
+    """The upstream has changed to the web socket's protocol: from here on it is between the two."""
+    call = exchange.call
+    if call is not None and call.connection is not None:
+        upstream, call.connection = call.connection, None
+        exchange.status, exchange.answered_at = 101, time.perf_counter()
+        exchange.has_head = exchange.is_tunnel = True
+        exchange.gate.tunnels.add(exchange)
+        _join(exchange, upstream, fields, early)
+
+
+def _join(exchange: "Exchange", upstream: "UpstreamConnection", fields: list[bytes], early: bytes) -> None:
     """Tell the client that the protocol has changed, and give both connections to each other."""
     client = exchange.client
     upstream.exchange = None
@@ -65,3 +77,10 @@ def join(exchange: "Exchange", upstream: "UpstreamConnection", fields: list[byte
         exchange.request.body = []
     client.set_deadline(exchange.route.idle_s)
     client.resume_reading()
+
+
+def _over(exchange: "Exchange") -> None:
+    """One side of the tunnel has ended."""
+    exchange.gate.tunnels.discard(exchange)
+    exchange.client.transport.close()
+    exchange.finish()

@@ -7,6 +7,9 @@ sends a small body as one does is never kept out, and who drips waits where it c
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from gateway.admission import too_large
+from shared.errors import Problem
+
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
 
@@ -56,4 +59,44 @@ class Uploads:
             del waiting[exchange]
             self._open[exchange.route.upstream] += 1
             exchange.upload = OPEN
-            exchange.gate.loop.call_soon(exchange.begin_call)
+            exchange.gate.loop.call_soon(_go_on, exchange)
+
+
+def send_body(exchange: "Exchange", chunk: bytes) -> None:
+    """Pass on a piece of the request's body; the limit holds for chunked bodies too."""
+    if exchange.is_discarding or exchange.is_over:
+        return
+    request = exchange.request
+    request.body_bytes += len(chunk)
+    if request.body_bytes > exchange.route.max_body_bytes:
+        exchange.refuse(too_large(exchange.route))
+    elif exchange.call is not None:
+        exchange.call.send_body(chunk)
+    else:  # waiting for keys, or held
+        request.body.append(chunk)
+        if exchange.upload != HELD or request.body_bytes > MOST_HELD_BYTES:
+            exchange.client.pause_reading()
+        else:
+            exchange.client.set_deadline(exchange.route.idle_s)
+
+
+def end_body(exchange: "Exchange") -> None:
+    """The request is complete."""
+    was_held = bool(exchange.upload) and exchange.gate.uploads.is_whole(exchange)
+    if exchange.is_discarding:
+        exchange.finish()
+    elif was_held:
+        _go_on(exchange)
+    elif exchange.call is not None and exchange.request.has_body and not exchange.is_over:
+        exchange.call.end_body()
+
+
+def _go_on(exchange: "Exchange") -> None:
+    """A request that was held, with a part of its body or all of it, is passed on now."""
+    if exchange.is_over:
+        return
+    try:
+        exchange.begin_call()
+        exchange.flush_request()
+    except Problem as problem:
+        exchange.refuse(problem)
