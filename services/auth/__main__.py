@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from services.auth import keys, resealing, store, worker
+from services.auth import keys, resealing, roles, store, worker
 from services.auth.config import MIGRATIONS, AuthSettings
 from services.auth.keys import FRESH_S
 from services.auth.parts import Parts
@@ -88,6 +88,16 @@ def _import(settings: AuthSettings, options: argparse.Namespace) -> int:
     return 1 if outcome.wrong else 0
 
 
+def _give_role(settings: AuthSettings, options: argparse.Namespace) -> int:
+    try:
+        with Parts.of(settings).db.transaction() as conn:
+            roles.give(conn, options.email, options.role)
+    except LookupError as error:
+        print(error.args[0], file=sys.stderr)
+        return 1
+    return 0
+
+
 def _reencrypt(settings: AuthSettings, options: argparse.Namespace) -> int:
     logs.configure("auth", settings.log_level)
     parts = Parts.of(settings)
@@ -117,6 +127,11 @@ def _parser() -> argparse.ArgumentParser:
     importing = verbs.add_parser("import", help="add users of another system, one JSON object a line")
     importing.add_argument("file", type=argparse.FileType(encoding="utf-8"))
     importing.set_defaults(run=_import)
+    admin_verbs = verbs.add_parser("admin", help="who administers users").add_subparsers(required=True, metavar="verb")
+    for verb, role in (("grant", roles.ADMIN), ("revoke", roles.ORDINARY)):
+        giving = admin_verbs.add_parser(verb)
+        giving.add_argument("email")
+        giving.set_defaults(run=_give_role, role=role)
     secret_verbs = verbs.add_parser("secrets", help="secrets at rest").add_subparsers(required=True, metavar="verb")
     reencrypt = secret_verbs.add_parser("reencrypt", help="bring all of them under the first key of SECRET_KEYS")
     reencrypt.add_argument("--batch", type=int, default=resealing.BATCH, help="rows a transaction")

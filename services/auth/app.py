@@ -6,6 +6,7 @@ from flask import Flask
 
 import shared.app
 from services.auth import (
+    admin,
     confirmation,
     discovery,
     factors,
@@ -44,6 +45,7 @@ def create_app(settings: AuthSettings | None = None) -> Flask:
             recovery_codes.bp,
             factors.bp,
             passkeys.bp,
+            admin.bp,
             discovery.bp,
         ],
         ready={

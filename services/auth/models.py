@@ -13,12 +13,13 @@ from shared.errors import UnprocessableContent
 from shared.routing import Answer, Body, Path, Query
 
 MAX_METADATA_BYTES = 16_384
+MAX_APP_METADATA_BYTES = 4096  # every access token carries them
 
 
-def require_fitting(metadata: dict[str, Any]) -> None:
+def require_fitting(metadata: dict[str, Any], name: str = "user_metadata", max_bytes: int = MAX_METADATA_BYTES) -> None:
     """Raise UnprocessableContent(metadata_too_large): what was merged bit by bit is bounded too."""
-    if len(json.dumps(metadata, ensure_ascii=False).encode()) > MAX_METADATA_BYTES:
-        detail = f"user_metadata would be larger than {MAX_METADATA_BYTES} bytes."
+    if len(json.dumps(metadata, ensure_ascii=False).encode()) > max_bytes:
+        detail = f"{name} would be larger than {max_bytes} bytes."
         raise UnprocessableContent(detail, code="metadata_too_large")
 
 
@@ -109,6 +110,7 @@ class User(Answer):
     email_change_sent_at: datetime | None
     new_phone: str | None
     phone_change_sent_at: datetime | None
+    banned_until: datetime | None
     last_sign_in_at: datetime | None
     app_metadata: dict[str, Any]
     user_metadata: dict[str, Any]
@@ -133,6 +135,7 @@ class User(Answer):
             email_change_sent_at=user.email_change_sent_at,
             new_phone=user.new_phone,
             phone_change_sent_at=user.phone_change_sent_at,
+            banned_until=user.banned_until,
             last_sign_in_at=user.last_sign_in_at,
             app_metadata=user.app_metadata,
             user_metadata=user.user_metadata,

@@ -22,6 +22,7 @@ Found = tuple[rows.User, rows.Session]
 REFUSALS = {
     Verdict.UNKNOWN: ("Invalid Refresh Token: Refresh Token Not Found", "refresh_token_not_found"),
     Verdict.ENDED: ("Invalid Refresh Token: the session has ended", "session_not_found"),
+    Verdict.BANNED: ("User is banned", "user_banned"),
     Verdict.EXPIRED: ("Invalid Refresh Token: the session has expired", "session_expired"),
     Verdict.REUSE: ("Invalid Refresh Token: Already Used", "refresh_token_already_used"),
 }
@@ -58,6 +59,9 @@ def _judged(token: RefreshToken) -> tuple[Verdict, Found | None]:
             store.update_refreshed(conn, session.id, issued=session.refresh_issued + 1, accepted=token.number)
         elif session is not None and verdict is Verdict.REUSE:
             _end_family(conn, session)
+        elif session is not None and verdict is Verdict.ENDED:
+            owner = store.get_user(conn, session.user_id)
+            verdict = Verdict.BANNED if owner is not None and owner.is_banned else verdict
         is_refused = verdict in REFUSALS
         return verdict, None if is_refused else store.get_session_and_user(conn, token.session_id)
 

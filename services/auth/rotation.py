@@ -14,6 +14,7 @@ class Verdict(Enum):
     REISSUE = "reissued"  # exchanged a while ago and nothing newer was seen: the answer was lost; a new number
     REUSE = "reuse_detected"  # somebody has used, or holds, a newer one: a copy is about
     ENDED = "session_ended"
+    BANNED = "user_banned"  # the session has ended, and its owner may open no other
     EXPIRED = "session_expired"  # nobody refreshed it for too long
     UNKNOWN = "unknown"  # no such session, or newer than any that was issued: the database was set back
 

@@ -1,7 +1,7 @@
 """Rows of this service's tables, as its code sees them. Hashes and secrets stay out of every repr."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -26,10 +26,15 @@ class User:
     email_change_sent_at: datetime | None = None
     new_phone: str | None = None
     phone_change_sent_at: datetime | None = None
+    banned_until: datetime | None = None
     # Accounts elsewhere, in the order of linking, as JSON.
     identities: list[dict[str, Any]] = field(default_factory=list)
     # What others may see of each factor that has not expired, oldest first, as JSON.
     factors: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def is_banned(self) -> bool:
+        return self.banned_until is not None and self.banned_until > datetime.now(UTC)
 
     @property
     def has_second_factor(self) -> bool:

@@ -11,7 +11,7 @@ from services.auth.parts import here
 from services.auth.tokens import encode_refresh_token, mint_access_token
 from shared import outbox
 from shared.contracts import SessionCreated
-from shared.errors import NotFound, Unauthorized
+from shared.errors import BadRequest, NotFound, Unauthorized
 from shared.postgres import Connection
 from shared.routing import Blueprint, caller, user
 from shared.tokens import TOKEN_LIFETIME_S
@@ -20,7 +20,12 @@ bp = Blueprint("sessions", __name__, url_prefix="/auth/v1")
 
 
 def open_session(conn: Connection, user: rows.User, method: str) -> rows.Session:
-    """A new session for the device that is asking; `method` says how it logged in (RFC 8176 where it has a word)."""
+    """A new session for the device that is asking; `method` says how it logged in (RFC 8176 where it has a word).
+
+    Raise BadRequest(user_banned), which takes back what the log-in has done so far.
+    """
+    if user.is_banned:
+        raise BadRequest("User is banned", code="user_banned")
     amr = [{"method": method, "timestamp": int(datetime.now(UTC).timestamp())}]
     session = store.insert_session(conn, user.id, device_of(request), amr)
     end_surplus_sessions(conn, user.id, keep=here.settings.sessions_per_user)

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from jwt.utils import der_to_raw_signature
 
 from services.auth.config import AuthSettings
+from services.auth.roles import SCOPES
 from services.auth.rows import Session, User
 from services.auth.sealing import Sealer
 from shared.ids import new_id
@@ -67,7 +68,7 @@ def mint_access_token(
         "sub": str(user.id),
         "sid": str(session.id),
         "role": user.role,
-        "scope": "",
+        "scope": SCOPES.get(user.role, ""),
         "aal": session.aal,
         "amr": session.amr,
         "is_anonymous": user.is_anonymous,

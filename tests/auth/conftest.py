@@ -20,6 +20,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from services.auth import roles
 from services.auth.app import create_app
 from services.auth.config import AuthSettings
 from services.auth.parts import Parts
@@ -100,6 +101,10 @@ class Person:
         query = f"?{urlencode({'redirect_to': redirect_to})}" if redirect_to else ""
         return self.service.call("PUT", f"/user{query}", body=members, headers=self.headers)
 
+    def administer(self, method: str, path: str = "", body: Any = None) -> Reply:
+        """Call an endpoint below `/admin/users`."""
+        return self.service.call(method, f"/admin/users{path}", body=body, headers=self.headers)
+
     def verify(self, type: str, **members: Any) -> Reply:
         """With the code of the last mail to the own address, unless told otherwise."""
         body = {"type": type, **members}
@@ -154,6 +159,19 @@ class Service:
         assert person.sign_up().status == 200
         assert person.confirm().status == 200
         return person
+
+    def administrator(self, name: str) -> Person:
+        """A member who was made an administrator, and has logged in since."""
+        person = self.member(name)
+        with self.db.transaction() as conn:
+            roles.give(conn, person.email, roles.ADMIN)
+        assert person.log_in().status == 200
+        return person
+
+    def deeds(self, actor: Person) -> list[tuple[str, str | None]]:
+        """What the audit log says an administrator did, and to whom, in order."""
+        sql = "SELECT action, subject::text FROM audit_log WHERE actor = %(actor)s ORDER BY id"
+        return [(row["action"], row["subject"]) for row in self.rows(sql, actor=actor.user_id)]
 
     def press(self, link: str, **typed: str) -> Reply:
         """Open the link of a mail, as a browser or a mail scanner does, and press the button of its page."""
@@ -312,6 +330,12 @@ def alice(service: Service) -> Person:
 @pytest.fixture
 def mallory(service: Service) -> Person:
     return service.member("mallory")
+
+
+@pytest.fixture
+def root(service: Service) -> Person:
+    """An administrator."""
+    return service.administrator("root")
 
 
 def _environment(settings: AuthSettings, **changes: str) -> dict[str, str]:

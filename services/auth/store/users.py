@@ -13,7 +13,7 @@ COLUMNS = """
     users.id, users.email, users.email_confirmed_at, users.confirmation_sent_at, users.password_hash, users.role,
     users.user_metadata, users.app_metadata, users.is_anonymous, users.last_sign_in_at, users.created_at,
     users.updated_at, users.phone, users.phone_confirmed_at, users.new_email, users.email_change_sent_at,
-    users.new_phone, users.phone_change_sent_at,
+    users.new_phone, users.phone_change_sent_at, users.banned_until,
     (SELECT coalesce(jsonb_agg(to_jsonb(identity) ORDER BY identity.created_at), '[]') FROM (
         SELECT id AS identity_id, provider_id AS id, provider, identity_data, email, last_sign_in_at, created_at,
                updated_at
