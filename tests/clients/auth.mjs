@@ -3,6 +3,7 @@
 import { checkTable } from "./table.mjs";
 import { driven } from "./support.mjs";
 import * as account from "./account.mjs";
+import * as administration from "./admin.mjs";
 import * as guests from "./guests.mjs";
 import * as mails from "./mails.mjs";
 import * as numbers from "./numbers.mjs";
@@ -10,7 +11,7 @@ import * as refused from "./refused.mjs";
 import * as sessions from "./sessions.mjs";
 
 let passed = 0;
-for (const [file, steps] of Object.entries({ sessions, mails, account, guests, numbers, refused })) {
+for (const [file, steps] of Object.entries({ sessions, mails, account, guests, numbers, administration, refused })) {
   for (const [name, step] of Object.entries(steps)) {
     try {
       await step();

@@ -43,8 +43,8 @@ export function phone(options = {}) {
   return noted(new AuthClient({ url: `${gateway}/auth/v1`, ...own, ...options }));
 }
 
-export function admin() {
-  return noted(new GoTrueAdminApi({ url: `${gateway}/auth/v1`, headers: {} }), "admin.");
+export function admin(headers = {}) {
+  return noted(new GoTrueAdminApi({ url: `${gateway}/auth/v1`, headers }), "admin.");
 }
 
 export function ok({ data, error }) {
