@@ -33,8 +33,11 @@ DEEDS = {
 @bp.get("/users")
 @user(scope=ADMIN_SCOPE)
 def list_users(query: admin_models.UsersQuery) -> admin_models.UserPage | Response:
-    """Users, newest id first, by page or by cursor. Nothing is counted: `Link` names the next page as long as there is
-    one, and there is no `x-total-count`, which clients read as 0."""
+    """Users, newest id first, by page or by cursor.
+
+    Nothing is counted: `Link` names the next page as long as there is one, and there is no `x-total-count`, which
+    clients read as 0.
+    """
     page, per_page = query.page or 1, query.per_page or PER_PAGE
     skip = 0 if query.cursor else (page - 1) * per_page
     with here.db.transaction() as conn:

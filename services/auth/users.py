@@ -44,8 +44,11 @@ def reauthenticate() -> models.Nothing:
 @bp.put("/user")
 @user
 def change_user(query: models.RedirectQuery, body: bodies.UserChange) -> models.User:
-    """Change password, metadata or address. A new password ends every other session; a new address counts when the
-    old one and the new one have both confirmed it."""
+    """Change password, metadata or address.
+
+    A new password ends every other session; a new address counts when the old one and the new one have both
+    confirmed it.
+    """
     with here.db.transaction() as conn:
         before = require_user(conn)
         new_email = body.email if body.email and body.email != before.email else None
