@@ -42,6 +42,10 @@ class Operation:
     spec: dict[str, Any]
 
     @property
+    def is_administrative(self) -> bool:
+        return self.path.startswith("/auth/v1/admin/")
+
+    @property
     def needs_scope(self) -> bool:
         return any(scopes for way in self.spec.get("security", []) for scopes in way.values())
 
@@ -51,16 +55,20 @@ class Operation:
 
 
 class Caller:
-    """Somebody signed in, or an operator's server where a scope is asked for, who sends what no app would."""
+    """Somebody signed in, an administrator, or an operator's server, who sends what no app would."""
 
     def __init__(self, platform: Platform) -> None:
         self.base, self.http = platform.url("gateway"), requests.Session()
         self.person = SignedUp(platform).access_token
-        command = ("run", "auth", sys.executable, "-m", "services.auth", "token", "--scope", "messages:send")
-        self.server = platform.run("deploy.local", *command).stdout.strip()
+        auth = ("run", "auth", sys.executable, "-m", "services.auth")
+        self.server = platform.run("deploy.local", *auth, "token", "--scope", "messages:send").stdout.strip()
+        root = SignedUp(platform)
+        platform.run("deploy.local", *auth, "admin", "grant", root.email)
+        self.administrator = root.log_in()["access_token"]
 
     def send(self, operation: Operation, url: str, **arguments: Any) -> requests.Response:
         token = self.server if operation.needs_scope else self.person
+        token = self.administrator if operation.is_administrative else token
         headers = {"Authorization": f"Bearer {token}", **arguments.pop("headers", {})}
         unmended = requests.Request(operation.method, self.base, headers=headers, **arguments)
         request = self.http.prepare_request(unmended)
