@@ -82,12 +82,12 @@ def service(**changes: str) -> Iterator[str]:
     servers = Servers()
     process: subprocess.Popen[bytes] | None = None
     try:
-        base, environment = _environment(Databases(servers.postgres).fresh("auth"))
+        base, environment = service_environment(Databases(servers.postgres).fresh("auth"))
         environment |= changes
         subprocess.run([sys.executable, "-m", "services.auth", "migrate"], cwd=ROOT, env=environment, check=True)
         command = ["taskset", "-c", SERVICE_CORE, sys.executable, "-m", "services.auth", "serve"]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-        _wait_until_ready(base)
+        wait_until_ready(base)
         yield base
     finally:
         if process is not None:
@@ -96,7 +96,7 @@ def service(**changes: str) -> Iterator[str]:
         servers.stop()
 
 
-def _environment(database_url: str) -> tuple[str, dict[str, str]]:
+def service_environment(database_url: str) -> tuple[str, dict[str, str]]:
     port, absent = free_ports(2)
     base = f"http://127.0.0.1:{port}"
     return base, {
@@ -114,7 +114,7 @@ def _environment(database_url: str) -> tuple[str, dict[str, str]]:
     }
 
 
-def _wait_until_ready(base: str) -> None:
+def wait_until_ready(base: str) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         try:

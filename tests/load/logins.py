@@ -1,8 +1,5 @@
 """Password log-ins a second on one core, beside what argon2id alone allows on that core, in the same run."""
 
-import base64
-import os
-import secrets
 import statistics
 import subprocess
 import sys
@@ -12,8 +9,8 @@ from dataclasses import dataclass
 
 import requests
 
-from deploy.local.ports import free_ports
 from services.auth.passwords import LANES, MEMORY_KIB, PASSES
+from tests.load.auth import service_environment, wait_until_ready
 from tests.support.databases import ROOT, Databases
 from tests.support.servers import Servers
 
@@ -49,7 +46,7 @@ def measure() -> Result:
     process: subprocess.Popen[bytes] | None = None
     try:
         url = Databases(servers.postgres).fresh("auth")
-        base, environment = _environment(url)
+        base, environment = service_environment(url)
         subprocess.run([sys.executable, "-m", "services.auth", "migrate"], cwd=ROOT, env=environment, check=True)
         command = ["taskset", "-c", "0", sys.executable, "-m", "services.auth", "serve"]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
@@ -68,32 +65,8 @@ def measure() -> Result:
     )
 
 
-def _environment(database_url: str) -> tuple[str, dict[str, str]]:
-    port, absent = free_ports(2)
-    base = f"http://127.0.0.1:{port}"
-    return base, {
-        **os.environ,
-        "BIND": f"127.0.0.1:{port}",
-        "DATABASE_URL": database_url,
-        "AMQP_URL": f"amqp://nobody:nothing@127.0.0.1:{absent}/",
-        "ISSUER": f"{base}/auth/v1",
-        "JWKS_URL": f"{base}/auth/v1/.well-known/jwks.json",
-        "PUBLIC_URL": base,
-        "SECRET_KEYS": base64.b64encode(secrets.token_bytes(32)).decode(),
-        "AUTOCONFIRM": "true",
-        "PASSWORD_HASHERS": "1",
-        "LOG_LEVEL": "WARNING",
-    }
-
-
 def _sign_up(base: str) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            if requests.get(f"{base}/readyz", timeout=2).ok:
-                break
-        except requests.RequestException:
-            time.sleep(0.2)
+    wait_until_ready(base)
     for number in range(PEOPLE):
         body = {"email": f"person{number}@example.org", "password": PASSWORD}
         requests.post(f"{base}/auth/v1/signup", json=body, timeout=30).raise_for_status()
