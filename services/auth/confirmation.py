@@ -6,9 +6,10 @@ from services.auth import bodies, kinds, links, models, pages, store
 from services.auth.codes import consume_code, hash_of_link
 from services.auth.metrics import VERIFICATIONS
 from services.auth.parts import here
+from services.auth.passwords import require_strong
 from services.auth.sessions import open_session, session_answer
 from services.auth.verification import complete
-from shared.errors import Forbidden
+from shared.errors import Forbidden, UnprocessableContent
 from shared.postgres import Connection
 from shared.routing import Blueprint, public
 
@@ -49,8 +50,10 @@ def confirm_by_link(form: bodies.LinkForm) -> Response:
     password_hash = None
     if _sets_password(form, place):
         password = form.password.get_secret_value() if form.password else ""
-        if len(password) < here.settings.password_min_length:
-            return _ask(form, place)
+        try:
+            require_strong(password, here.settings.password_min_length, breaches_url=here.settings.breaches_url)
+        except UnprocessableContent as weak:  # the link is not used up: the page asks once more
+            return _ask(form, place, refused=weak.detail)
         password_hash = here.passwords.hash(password)  # slow on purpose: while no connection is held
     with here.db.transaction() as conn:
         taken, secret = kinds.TAKEN_BY[form.type], hash_of_link(form.token_hash)
@@ -60,12 +63,14 @@ def confirm_by_link(form: bodies.LinkForm) -> Response:
     return onward() if onward else pages.expired(links.refused(place))
 
 
-def _ask(link: bodies.LinkQuery, place: str | None) -> Response:
+def _ask(link: bodies.LinkQuery, place: str | None, *, refused: str = "") -> Response:
     if link.type == kinds.MAGIC_LINK and place is None:
         return pages.type_the_code()
     min_length = here.settings.password_min_length if _sets_password(link, place) else None
     contested = _is_contested(link)
-    return pages.ask(link.token_hash, link.type, place, password_min_length=min_length, is_contested=contested)
+    return pages.ask(
+        link.token_hash, link.type, place, password_min_length=min_length, is_contested=contested, refused=refused
+    )
 
 
 def _sets_password(link: bodies.LinkQuery, place: str | None) -> bool:

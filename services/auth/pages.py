@@ -31,17 +31,29 @@ WORDS = {
 OF_A_CHANGE = ("Change your e-mail address", "Agree to the change")
 
 
-def ask(secret: str, kind: str, place: str | None, *, password_min_length: int | None, is_contested: bool) -> Response:
-    """A button that sends the secret on; with a length, also a field for the password to set."""
+def ask(
+    secret: str,
+    kind: str,
+    place: str | None,
+    *,
+    password_min_length: int | None,
+    is_contested: bool,
+    refused: str = "",
+) -> Response:
+    """A button that sends the secret on; with a length, also a field for the password to set.
+
+    `refused` says why the last one was not taken.
+    """
     title, button = WORDS.get(kind, OF_A_CHANGE)
     hidden = {"token_hash": secret, "type": kind, "redirect_to": place or ""}
     inputs = "".join(
         f'<input type="hidden" name="{name}" value="{escape(value)}">' for name, value in hidden.items() if value
     )
+    again = f'<p role="alert">{escape(refused)}</p>' if refused else ""
     return _page(
         title,
-        f'<form method="post" action="verify/confirm">{inputs}{_password_field(password_min_length, is_contested)}'
-        f"<button>{button}</button></form>",
+        f'{again}<form method="post" action="verify/confirm">{inputs}'
+        f"{_password_field(password_min_length, is_contested)}<button>{button}</button></form>",
         leads_to=place,
     )
 

@@ -78,7 +78,7 @@ def test_a_mail_that_comes_again_activates_none_either(service: Service, alice: 
     _holds_only(service, alice, CHOSEN)
 
 
-@pytest.mark.parametrize("typed", [{}, {"password": "short"}])
+@pytest.mark.parametrize("typed", [{}, {"password": "short"}, {"password": "password1"}])
 def test_without_a_password_that_will_do_the_page_asks_again(
     service: Service, alice: Person, intruder: Person, typed: dict[str, str]
 ) -> None:

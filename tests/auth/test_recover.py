@@ -65,6 +65,7 @@ def test_where_no_app_can_be_led_to_the_page_itself_sets_the_password(make_servi
     service.post("/recover", {"email": alice.email})
     link = service.mail_to(alice.email)["link"]
     assert 'name="password"' in service.press(link, password="short").text
+    assert "one of the first that anybody tries" in service.press(link, password="password1").text
     done = service.press(link, password=NEW)
     assert (done.status, "Your password is set" in done.text) == (200, True)
     assert alice.get("/user").code == "session_not_found"
