@@ -73,9 +73,9 @@ bench-crowds: ## what others notice of 2,000 slow clients at the gateway, and th
 	@deploy/local/bootstrap nginx
 	@$(PY) -m tests.load crowds
 
-test-big: setup ## the gateway with bodies of 1 GiB and 2,000 slow clients
-	@$(PY) -m pytest tests/gateway/test_streaming.py tests/gateway/test_slowloris.py \
-	    --body-bytes 1073741824 --slow-clients 2000 $(ARGS)
+test-big: setup ## the gateway with bodies of 1 GiB and 2,000 slow clients, auth's statements with a million people
+	@$(PY) -m pytest tests/gateway/test_streaming.py tests/gateway/test_slowloris.py tests/auth/test_indexes.py \
+	    --body-bytes 1073741824 --slow-clients 2000 --people 1000000 $(ARGS)
 
 images: ## build the five images with Docker; BASE_IMAGE and TAG are settings
 	@for c in $(COMPONENTS); do \

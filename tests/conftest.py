@@ -22,6 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--signups", type=int, default=150, help="sign-ups in the chaos test")
     parser.addoption("--body-bytes", type=int, default=1 << 28, help="size of the gateway's big bodies; 1 GiB is asked")
     parser.addoption("--slow-clients", type=int, default=300, help="slow clients at the gateway; 2,000 are asked")
+    parser.addoption("--people", type=int, default=20_000, help="people in the tables of auth; a million are asked")
 
 
 def pytest_configure() -> None:
