@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from flask import Response, request
+from flask import Response
 
 from services.auth import admin_models, kinds, models, rows, store
 from services.auth.assurance import require_caller, require_step_up
-from services.auth.devices import device_of
+from services.auth.audit import note
 from services.auth.endings import end_sessions
 from services.auth.parts import here
 from services.auth.passwords import require_strong
@@ -18,7 +18,7 @@ from shared.contracts import UserDeletionRequested
 from shared.errors import Forbidden, NotFound
 from shared.ids import new_id
 from shared.postgres import Connection
-from shared.routing import Blueprint, caller, user
+from shared.routing import Blueprint, user
 
 bp = Blueprint("admin", __name__, url_prefix="/auth/v1/admin")
 PER_PAGE = 50
@@ -43,7 +43,7 @@ def list_users(query: admin_models.UsersQuery) -> admin_models.UserPage | Respon
     with here.db.transaction() as conn:
         _require_admin(conn)
         found = store.list_users(conn, before=query.cursor, skip=skip, limit=per_page + 1)
-        _note(conn, "users.listed", None)
+        note(conn, "users.listed", None)
     shown = found[:per_page]
     has_more = len(found) > per_page
     answer = admin_models.UserPage(
@@ -65,7 +65,7 @@ def create_user(body: admin_models.NewUser) -> models.User:
         if created is None:
             raise store.email_exists()
         register(conn, created)
-        _note(conn, "user.created", created.id)
+        note(conn, "user.created", created.id)
         created = _change(conn, created, body, password_hash)
     return models.User.of(created)
 
@@ -77,7 +77,7 @@ def show_user(path: admin_models.UserPath) -> models.User:
     with here.db.transaction() as conn:
         _require_admin(conn)
         found = _lock(conn, path.user_id)
-        _note(conn, "user.read", found.id)
+        note(conn, "user.read", found.id)
     return models.User.of(found)
 
 
@@ -99,7 +99,7 @@ def delete_user(path: admin_models.UserPath, body: admin_models.Deletion) -> mod
     with here.db.transaction() as conn:
         _require_admin(conn)
         gone = _lock(conn, path.user_id)
-        _note(conn, "user.deleted", gone.id)
+        note(conn, "user.deleted", gone.id)
         end_sessions(conn, gone.id, "ended_by_admin")
         store.delete_user(conn, gone.id)
         now = datetime.now(UTC)
@@ -114,7 +114,7 @@ def end_sessions_of_user(path: admin_models.UserPath) -> None:
     with here.db.transaction() as conn:
         _require_admin(conn)
         person = _lock(conn, path.user_id)
-        _note(conn, "user.logged_out", person.id)
+        note(conn, "user.logged_out", person.id)
         end_sessions(conn, person.id, "ended_by_admin")
 
 
@@ -124,13 +124,6 @@ def _require_admin(conn: Connection) -> None:
     if person.user.role != ADMIN or person.user.is_banned:
         raise Forbidden("User not allowed", code="not_admin")
     require_step_up(person, "administer users")
-
-
-def _note(conn: Connection, action: str, subject: UUID | None) -> None:
-    claims, address = caller(), device_of(request).ip
-    store.insert_audit(
-        conn, action, subject=subject, actor=claims.user_id, address=address, session_id=claims.session_id
-    )
 
 
 def _lock(conn: Connection, user_id: UUID) -> rows.User:
@@ -166,7 +159,7 @@ def _change(
     admin_models.require_fitting(after.user_metadata, after.app_metadata)
     for name, deed in DEEDS.items():
         if getattr(body, name):
-            _note(conn, deed, before.id)
+            note(conn, deed, before.id)
     if before.email_confirmed_at is None and after.email_confirmed_at is not None:
         confirm(conn, after)
     if password_hash is not None:
@@ -177,7 +170,7 @@ def _change(
 
 def _ban(conn: Connection, person: rows.User, text: str) -> rows.User:
     duration = admin_models.duration_of(text)
-    _note(conn, "user.banned" if duration else "user.unbanned", person.id)
+    note(conn, "user.banned" if duration else "user.unbanned", person.id)
     banned = store.update_banned(conn, person.id, datetime.now(UTC) + duration if duration else None)
     if duration:
         end_sessions(conn, person.id, "ended_by_admin")

@@ -1,6 +1,7 @@
 """Roles of people. An administrator is made at the command line by whoever runs the service, never by a password."""
 
 from services.auth import store
+from services.auth.audit import note
 from shared.postgres import Connection
 
 ADMIN = "admin"
@@ -18,4 +19,4 @@ def give(conn: Connection, email: str, role: str) -> None:
     if person is None or person.email_confirmed_at is None:
         raise LookupError("nobody has confirmed this address")
     store.update_role(conn, person.id, role)
-    store.insert_audit(conn, "admin.granted" if role == ADMIN else "admin.revoked", subject=person.id)
+    note(conn, "admin.granted" if role == ADMIN else "admin.revoked", person.id)

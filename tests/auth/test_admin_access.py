@@ -125,7 +125,8 @@ def test_an_address_that_nobody_confirmed_makes_no_administrator(service: Servic
 def test_the_log_says_who_from_where_and_in_which_session(service: Service, root: Person, alice: Person) -> None:
     assert root.administer("GET", f"/{alice.user_id}").status == 200
     sql = """
-        SELECT action, subject::text, host(address) AS address, session_id::text, at <= now() AS has_been
+        SELECT action, subject::text, host(address) AS address, session_id::text, client, details,
+               at <= now() AS has_been
         FROM audit_log WHERE actor = %(actor)s
     """
     (row,) = service.rows(sql, actor=root.user_id)
@@ -134,6 +135,8 @@ def test_the_log_says_who_from_where_and_in_which_session(service: Service, root
         "subject": alice.user_id,
         "address": "127.0.0.1",
         "session_id": root.session_id,
+        "client": "Unknown device",
+        "details": {},
         "has_been": True,
     }
 

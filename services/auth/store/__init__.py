@@ -12,7 +12,6 @@ from services.auth.store.addresses import (
 )
 from services.auth.store.admin import (
     delete_user,
-    insert_audit,
     list_users,
     update_banned,
     update_role,
@@ -22,6 +21,9 @@ from services.auth.store.assurance import (
     end_weaker_sessions,
     lower_sessions,
     raise_session,
+)
+from services.auth.store.audit import (
+    insert_audit,
 )
 from services.auth.store.auth_codes import (
     AuthCode,

@@ -75,21 +75,3 @@ def update_role(conn: Connection, user_id: UUID, role: str) -> None:
 def delete_user(conn: Connection, user_id: UUID) -> None:
     """The user is gone from now on, with sessions and all."""
     execute(conn, "DELETE FROM users WHERE id = %(id)s", {"id": user_id})
-
-
-def insert_audit(
-    conn: Connection,
-    action: str,
-    *,
-    subject: UUID | None,
-    actor: UUID | None = None,
-    address: str | None = None,
-    session_id: UUID | None = None,
-) -> None:
-    """Note what an administrator does; without an `actor` it was done at the command line."""
-    sql = """
-        INSERT INTO audit_log (actor, action, subject, address, session_id)
-        VALUES (%(actor)s, %(action)s, %(subject)s, %(address)s, %(session_id)s)
-    """
-    params = {"actor": actor, "action": action, "subject": subject, "address": address, "session_id": session_id}
-    execute(conn, sql, params)
