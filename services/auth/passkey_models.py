@@ -8,7 +8,7 @@ from pydantic import Field, RootModel
 
 from services.auth import rows
 from services.auth.models import ClientBody
-from services.auth.providers import provider_of
+from services.auth.passkey_makers import maker_of
 from shared.routing import Answer, Path
 
 
@@ -54,7 +54,7 @@ class Passkey(Answer):
             friendly_name=key.name,
             created_at=key.created_at,
             last_used_at=key.last_used_at,
-            provider=provider_of(key.aaguid),
+            provider=maker_of(key.aaguid),
             backup_eligible=key.is_backup_eligible,
             backed_up=key.is_backed_up,
             transports=key.transports,

@@ -9,7 +9,7 @@ from services.auth.alerts import alert
 from services.auth.assurance import Caller, require_caller, require_step_up
 from services.auth.metrics import FACTOR_CHECKS
 from services.auth.parts import here
-from services.auth.providers import provider_of
+from services.auth.passkey_makers import maker_of
 from services.auth.sessions import open_session, session_answer
 from shared.errors import BadRequest, NotFound, UnprocessableContent
 from shared.ids import new_id
@@ -46,7 +46,7 @@ def finish_passkey_registration(body: passkey_models.Response) -> passkey_models
         _require_room(conn, person)
         made = _made(person, body)
         _use(conn, body.challenge_id)
-        key = store.insert_credential(conn, made, person.user.id, provider_of(made.aaguid))
+        key = store.insert_credential(conn, made, person.user.id, maker_of(made.aaguid))
         if key is None:
             raise UnprocessableContent("This credential is already registered", code="webauthn_credential_exists")
         _tell(conn, person, "passkey_added", key)
@@ -184,9 +184,9 @@ def _use(conn: Connection, challenge_id: UUID) -> None:
 
 
 def _tell(conn: Connection, person: Caller, change: str, key: rows.Credential) -> None:
-    provider = provider_of(key.aaguid)
+    maker = maker_of(key.aaguid)
     session_id = person.session.id
-    alert(conn, person.user, change, session_id=session_id, factor_id=key.id, factor_type=METHOD, provider=provider)
+    alert(conn, person.user, change, session_id=session_id, factor_id=key.id, factor_type=METHOD, provider=maker)
 
 
 def _refused(reason: object) -> BadRequest:

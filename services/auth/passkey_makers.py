@@ -34,6 +34,6 @@ NAMES = {
 }
 
 
-def provider_of(aaguid: UUID) -> str:
+def maker_of(aaguid: UUID) -> str:
     """The maker's name, or just `Passkey`."""
     return NAMES.get(aaguid, UNKNOWN)
