@@ -1,6 +1,7 @@
 """What a client sends, cut into requests by llhttp, or known again by its bytes (`heads.py`)."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 STRANGERS = 8
 
 
-class RequestReader(asyncio.Protocol):
+class RequestReader(asyncio.Protocol, ABC):
     """The reading half of a client's connection; what becomes of the requests is the other half's, `client.py`."""
 
     exchange: "Exchange | None"
@@ -38,17 +39,21 @@ class RequestReader(asyncio.Protocol):
         self.strangers = 0  # requests in a row whose fields were not known
         self.known: dict[str, Any] | None = None  # what the fields of the request say that is being read
 
+    @abstractmethod
     def take(self, request: Request) -> None:
-        raise NotImplementedError
+        """A request has come as far as its body."""
 
+    @abstractmethod
     def refuse_incoming(self, problem: Problem) -> None:
-        raise NotImplementedError
+        """What is being read will not become a request."""
 
+    @abstractmethod
     def set_deadline(self, seconds: float) -> None:
-        raise NotImplementedError
+        """The connection ends then, unless told otherwise before."""
 
+    @abstractmethod
     def pause_reading(self) -> None:
-        raise NotImplementedError
+        """Take no more bytes for now."""
 
     def data_received(self, data: bytes) -> None:
         if self.is_lingering:

@@ -1,7 +1,7 @@
 """What a door may do for a service whose answers are for everybody, and must not do for others."""
 
 from tests.contracts.gateway.doors import Door
-from tests.gateway.test_cache import FRESH
+from tests.gateway.cache.origin import FRESH
 from tests.gateway.upstream import Upstream
 
 

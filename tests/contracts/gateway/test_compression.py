@@ -3,7 +3,7 @@
 import pytest
 
 from tests.contracts.gateway.doors import Door
-from tests.gateway.test_compression import DOCUMENT, JSON, UNPACK, ask, chunked, is_plain, serves, tagged
+from tests.gateway.compression.document import DOCUMENT, JSON, UNPACK, ask, chunked, is_plain, serves, tagged
 from tests.gateway.upstream import Upstream
 
 
