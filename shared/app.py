@@ -214,12 +214,18 @@ def _end_span(spans: "Spans", method: str, route: str, status: int, duration_s: 
 
 
 def _answer_error(error: Exception) -> Response:
+    problem = problem_of(error)
+    body = problem.body(trace.request_id.get())
+    return Response(body, problem.status, headers=problem.headers, content_type=MEDIA_TYPE)
+
+
+def problem_of(error: Exception) -> Problem:
+    """The problem that an error is to the caller; a failure of ours is logged."""
     problem = _as_problem(error)
     if problem.status >= 500:
         level = logging.ERROR if problem.status == 500 else logging.WARNING
         log.log(level, "failed: %s", problem.code, exc_info=error)
-    body = problem.body(trace.request_id.get())
-    return Response(body, problem.status, headers=problem.headers, content_type=MEDIA_TYPE)
+    return problem
 
 
 def _as_problem(error: Exception) -> Problem:

@@ -67,6 +67,20 @@ class Query(_Parameters):
     """The query string; unknown names are refused."""
 
 
+class Form(_Parameters):
+    """What a form of a page sends. Each field is the text that was typed: a password of digits is no number.
+
+    Fields this form does not have are ignored, for browsers and their extensions add some.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Any:
+        """flask-openapi3 reads every field as JSON where it can; here they are read anew."""
+        return super().model_validate(request.form.to_dict(), **options)
+
+
 class Path(_Parameters):
     """The variable parts of the path."""
 

@@ -21,6 +21,7 @@ from services.auth import (
 )
 from services.auth.config import MIGRATIONS, AuthSettings
 from services.auth.keys import OwnKeys
+from services.auth.pages import log_in
 from services.auth.parts import Parts
 from shared.migrations import require_current
 from shared.settings import load
@@ -46,6 +47,7 @@ def create_app(settings: AuthSettings | None = None) -> Flask:
             factors.bp,
             passkeys.bp,
             admin.bp,
+            log_in.bp,
             discovery.bp,
         ],
         ready={

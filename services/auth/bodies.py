@@ -9,6 +9,7 @@ from services.auth.models import ClientBody, ClientQuery, Metadata, Password, Re
 from services.auth.phones import Phone
 from services.auth.pkce import Challenge
 from shared.errors import FieldError, ValidationFailed
+from shared.routing import Form
 
 T = TypeVar("T")
 Channel = Literal["sms", "whatsapp"]
@@ -104,7 +105,7 @@ class LinkQuery(RedirectQuery):
     type: MailType
 
 
-class LinkForm(LinkQuery):
+class LinkForm(Form, LinkQuery):
     """What the button of the page sends."""
 
     password: Password | None = Field(None, description="for an address with sign-ups under different passwords")

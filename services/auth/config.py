@@ -60,6 +60,9 @@ class AuthSettings(Settings):
     )
     session_idle_s: int = Field(7_776_000, ge=3_600, description="a session nobody refreshes for so long has ended")
     session_lifetime_s: int = Field(0, ge=0, description="a session ends so long after its log-in; 0: it need not")
+    browser_idle_s: int = Field(
+        1_209_600, ge=300, le=34_560_000, description="a browser not seen on the log-in pages for so long logs in again"
+    )
     sessions_per_user: int = Field(
         100, ge=1, le=1_000, description="with one more, the session that was not seen for longest ends"
     )

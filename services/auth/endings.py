@@ -44,6 +44,11 @@ def end_old_sessions(conn: Connection, *, lifetime_s: int, limit: int) -> int:
     return _tell(conn, store.end_old_sessions(conn, lifetime_s=lifetime_s, limit=limit), "expired")
 
 
+def end_idle_browsers(conn: Connection, *, idle_s: int, limit: int) -> int:
+    """End the sessions of browsers that were not seen for so long; how many there were."""
+    return _tell(conn, store.end_idle_browsers(conn, idle_s=idle_s, limit=limit), "expired")
+
+
 def end_surplus_sessions(conn: Connection, user_id: UUID, *, keep: int) -> int:
     """End the sessions of a user that were not seen for longest, but for `keep`; how many there were.
 

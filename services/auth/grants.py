@@ -1,6 +1,7 @@
 """The ways to a session at `POST /token`, one for each `grant_type`."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from services.auth import bodies, models, rows, store
 from services.auth.bodies import need
@@ -11,27 +12,47 @@ from services.auth.refresh import exchange
 from services.auth.sessions import open_session, session_answer
 from services.auth.throttles import bucket_of
 from shared.errors import BadRequest, NotFound, TooManyRequests, UnprocessableContent
+from shared.postgres import Connection
 
 # Codes and statuses are those of supabase/auth: clients act on them.
 WRONG = ("Invalid login credentials", "invalid_credentials")
 
 
+@dataclass(frozen=True)
+class Proof:
+    """A password that was right. `bucket` is where the try was counted, `new_hash` what replaces an outdated hash."""
+
+    user: rows.User
+    bucket: bytes = field(repr=False)
+    new_hash: str | None = field(repr=False)
+
+
 def by_password(body: bodies.Grant) -> models.Session:
     """Unknown address, wrong password: the same answer after the same work."""
     address = body.phone if body.phone is not None and body.email is None else need(body.email, "email")
-    password = need(body.password, "password").get_secret_value()
+    proof = prove(address, need(body.password, "password").get_secret_value())
+    with here.db.transaction() as conn:
+        entered, session = enter(conn, proof)
+    LOG_INS.labels("succeeded").inc()
+    return session_answer(entered, session)
+
+
+def prove(address: str, password: str) -> Proof:
+    """Slow on purpose: call it before a connection is held. Raise BadRequest, or TooManyRequests."""
     bucket = bucket_of(address)
     user = _verified(address, password, bucket)
     is_outdated = here.passwords.is_outdated(user.password_hash or "")
-    new_hash = here.passwords.hash(password) if is_outdated else None
-    with here.db.transaction() as conn:
-        entered = store.update_signed_in(conn, user.id, password_hash=user.password_hash, new_hash=new_hash)
-        if entered is None:  # the password was changed while this one was being verified
-            raise _refused_log_in(*WRONG)
-        store.delete_log_in_tries(conn, bucket)
-        session = open_session(conn, entered, "password")
-    LOG_INS.labels("succeeded").inc()
-    return session_answer(entered, session)
+    return Proof(user, bucket, here.passwords.hash(password) if is_outdated else None)
+
+
+def enter(conn: Connection, proof: Proof) -> tuple[rows.User, rows.Session]:
+    """A session for whoever knew the password. Raise BadRequest if it was changed while it was being verified."""
+    user = proof.user
+    entered = store.update_signed_in(conn, user.id, password_hash=user.password_hash, new_hash=proof.new_hash)
+    if entered is None:
+        raise _refused_log_in(*WRONG)
+    store.delete_log_in_tries(conn, proof.bucket)
+    return entered, open_session(conn, entered, "password")
 
 
 def _verified(address: str, password: str, bucket: bytes) -> rows.User:

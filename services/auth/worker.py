@@ -2,7 +2,7 @@
 
 from services.auth import guests, store
 from services.auth.config import AuthSettings
-from services.auth.endings import end_idle_sessions, end_old_sessions
+from services.auth.endings import end_idle_browsers, end_idle_sessions, end_old_sessions
 from services.auth.hook_sender import send_due
 from services.auth.parts import Parts
 from shared.outbox import PostgresSource
@@ -40,6 +40,7 @@ def clean_up(db: Database, settings: AuthSettings) -> int:
                 store.delete_expired_hook_calls(conn, limit=BATCH),
                 store.delete_used_challenges(conn, limit=BATCH),
                 store.delete_ended_sessions(conn, kept_s=ENDED_KEPT_S, limit=BATCH),
+                end_idle_browsers(conn, idle_s=settings.browser_idle_s, limit=BATCH),
                 end_idle_sessions(conn, idle_s=settings.session_idle_s, limit=BATCH),
                 end_old_sessions(conn, lifetime_s=settings.session_lifetime_s, limit=BATCH)
                 if settings.session_lifetime_s
