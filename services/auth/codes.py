@@ -8,6 +8,7 @@ from uuid import UUID
 from services.auth import store
 from services.auth.parts import here
 from services.auth.pkce import Challenge
+from services.auth.throttles import guesses_from_here, require_room
 from shared.postgres import Connection
 
 AUTH_CODE_LIFETIME_S = 300
@@ -29,10 +30,20 @@ def new_code(address: str) -> tuple[str, bool]:
     return (fixed, True) if fixed else (f"{secrets.randbelow(1_000_000):06d}", False)
 
 
+def count_guess() -> None:
+    """Count a guess at the digits of somebody, whoever it is, from this place: before `consume_code`, and before a
+    connection is held. Raise TooManyRequests(over_request_rate_limit)."""
+    with here.db.single() as conn:
+        require_room(conn, [guesses_from_here()])
+
+
 def consume_code(conn: Connection, kinds: Collection[str], address: str, code: str) -> store.Consumed | None:
     """Use up the digits that went to an address or number. The caller must commit, whatever comes of it."""
     hashes = hashes_of_code(kinds, address, code)
-    return store.consume_code(conn, kinds, address, hashes, wrong_per_day=here.settings.wrong_codes_per_day)
+    used = store.consume_code(conn, kinds, address, hashes, wrong_per_day=here.settings.wrong_codes_per_day)
+    if used is not None:
+        store.forget_tries(conn, [guesses_from_here().key], [])
+    return used
 
 
 def make_auth_code(conn: Connection, user_id: UUID, method: str, challenge: Challenge) -> str:

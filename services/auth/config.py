@@ -12,6 +12,7 @@ from pydantic import Field, HttpUrl, SecretStr, TypeAdapter, field_validator, mo
 from services.auth.addresses import normalise
 from services.auth.phones import normalise_phone
 from services.auth.places import FORBIDDEN_SCHEMES, Places
+from services.auth.protection_settings import ProtectionSettings
 from services.auth.relying_party import RelyingParty
 from services.auth.webhooks import decode_secrets
 from shared.settings import PostgresUrl, Settings
@@ -20,7 +21,7 @@ HOOKS = ("send_sms", "send_mail", "before_user_created", "access_token")
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-class AuthSettings(Settings):
+class AuthSettings(ProtectionSettings, Settings):
     database_url: PostgresUrl = Field(description="postgresql://role:password@host:port/database")
     secret_keys: SecretStr = Field(
         description="base64 of 32 random bytes, or several separated by commas: the first one writes, all read"
@@ -34,7 +35,6 @@ class AuthSettings(Settings):
         False, description="a new password needs the nonce of `reauthenticate` once the session is a day old"
     )
     guests: bool = Field(False, description="people may come in without an address (anonymous sign-in)")
-    guests_per_place: int = Field(30, ge=1, description="guests from one place in LOG_IN_WINDOW_S, then 429")
     guest_kept_s: int = Field(
         2_592_000, ge=3_600, description="a guest without a living session is deleted so long after the log-in"
     )
@@ -48,8 +48,6 @@ class AuthSettings(Settings):
     breaches_url: str = Field(
         "", description="service that knows breached passwords, asked with k-anonymity when one is set; empty: none"
     )
-    log_in_tries: int = Field(10, ge=1, description="tries at one address from one place in a window, then 429")
-    log_in_window_s: int = Field(900, ge=1, description="length of that window")
     confirmation_lifetime_s: int = Field(86_400, ge=60, description="how long the link and code of a sign-up are good")
     code_lifetime_s: int = Field(3_600, ge=60, le=86_400, description="how long every other link and code is good")
     mail_interval_s: int = Field(60, ge=0, description="least time between two mails of one kind to one address")

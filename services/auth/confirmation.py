@@ -3,7 +3,7 @@
 from flask import Response
 
 from services.auth import bodies, kinds, links, models, pages, store
-from services.auth.codes import consume_code, hash_of_link
+from services.auth.codes import consume_code, count_guess, hash_of_link
 from services.auth.metrics import VERIFICATIONS
 from services.auth.parts import here
 from services.auth.passwords import require_strong
@@ -20,6 +20,8 @@ bp = Blueprint("confirmation", __name__, url_prefix="/auth/v1")
 @public
 def verify(body: bodies.Verification) -> models.Verified:
     """Do what the secret is for and log in, once; of the two that change an address the second one logs in."""
+    if body.token_hash is None:
+        count_guess()
     with here.db.transaction() as conn:
         consumed = _consume(conn, body)
         user = complete(conn, consumed) if consumed else None

@@ -9,6 +9,7 @@ from services.auth.assurance import Caller, require_aal2, require_caller, requir
 from services.auth.metrics import FACTOR_CHECKS
 from services.auth.parts import here
 from services.auth.sessions import session_answer
+from services.auth.throttles import place_of
 from shared.errors import BadRequest, NotFound, Problem, UnprocessableContent
 from shared.postgres import Connection
 from shared.routing import Blueprint, user
@@ -137,7 +138,7 @@ def _over() -> UnprocessableContent:
 def _accept(conn: Connection, person: Caller, factor: rows.Factor, challenge: rows.FactorChallenge) -> rows.Session:
     if not store.consume_challenge(conn, challenge.id):
         raise _over()
-    store.update_proved(conn, factor.id, guesses.place_of(factor.id))
+    store.update_proved(conn, factor.id, place_of(factor.id))
     store.delete_unverified_factors(conn, person.user.id, factor.kind)
     session = step_up(conn, person, METHODS[factor.kind], factor.id)
     if not factor.is_verified:

@@ -10,7 +10,7 @@ from services.auth.metrics import LOG_INS
 from services.auth.parts import here
 from services.auth.refresh import exchange
 from services.auth.sessions import open_session, session_answer
-from services.auth.throttles import bucket_of
+from services.auth.throttles import Guess
 from shared.errors import BadRequest, NotFound, TooManyRequests, UnprocessableContent
 from shared.postgres import Connection
 
@@ -20,10 +20,10 @@ WRONG = ("Invalid login credentials", "invalid_credentials")
 
 @dataclass(frozen=True)
 class Proof:
-    """A password that was right. `bucket` is where the try was counted, `new_hash` what replaces an outdated hash."""
+    """A password that was right. `guess` is how the try was counted, `new_hash` what replaces an outdated hash."""
 
     user: rows.User
-    bucket: bytes = field(repr=False)
+    guess: Guess
     new_hash: str | None = field(repr=False)
 
 
@@ -39,10 +39,10 @@ def by_password(body: bodies.Grant) -> models.Session:
 
 def prove(address: str, password: str) -> Proof:
     """Slow on purpose: call it before a connection is held. Raise BadRequest, or TooManyRequests."""
-    bucket = bucket_of(address)
-    user = _verified(address, password, bucket)
+    guess = Guess.at(address)
+    user = _verified(address, password, guess)
     is_outdated = here.passwords.is_outdated(user.password_hash or "")
-    return Proof(user, bucket, here.passwords.hash(password) if is_outdated else None)
+    return Proof(user, guess, here.passwords.hash(password) if is_outdated else None)
 
 
 def enter(conn: Connection, proof: Proof) -> tuple[rows.User, rows.Session]:
@@ -51,20 +51,20 @@ def enter(conn: Connection, proof: Proof) -> tuple[rows.User, rows.Session]:
     entered = store.update_signed_in(conn, user.id, password_hash=user.password_hash, new_hash=proof.new_hash)
     if entered is None:
         raise _refused_log_in(*WRONG)
-    store.delete_log_in_tries(conn, proof.bucket)
+    proof.guess.was_right(conn)
     return entered, open_session(conn, entered, "password")
 
 
-def _verified(address: str, password: str, bucket: bytes) -> rows.User:
+def _verified(address: str, password: str, guess: Guess) -> rows.User:
     """The user whose password this is. A try counts before it is judged, so that many at once do not slip through."""
-    with here.db.transaction() as conn:
-        tries = store.count_log_in_try(conn, bucket, window_s=here.settings.log_in_window_s)
-        is_email = "@" in address
-        user = store.get_user_by_email(conn, address) if is_email else store.get_user_by_phone(conn, address)
-    if tries.tries > here.settings.log_in_tries:
+    is_email = "@" in address
+    try:
+        with here.db.transaction() as conn:
+            user = store.get_user_by_email(conn, address) if is_email else store.get_user_by_phone(conn, address)
+            guess.count(conn, user.id if user else None)
+    except TooManyRequests:
         LOG_INS.labels("throttled").inc()
-        code, retry_after_s = "over_request_rate_limit", max(tries.left_s, 1)
-        raise TooManyRequests("Too many tries to log in.", code=code, retry_after_s=retry_after_s)
+        raise
     if not here.passwords.verify(user.password_hash if user else None, password) or user is None:
         raise _refused_log_in(*WRONG)
     if not is_email and user.phone_confirmed_at is None:

@@ -4,17 +4,11 @@ Guesses are bounded for each place; and in a day for all places together where n
 knows the password and guesses cannot keep the owner out who is where they were before.
 """
 
-import hashlib
-import ipaddress
-from uuid import UUID
-
-from flask import request
-
 from services.auth import rows, store
 from services.auth.alerts import tell_of_factor
 from services.auth.assurance import Caller
-from services.auth.devices import device_of
 from services.auth.parts import here
+from services.auth.throttles import OVER, place_of, require_room
 from shared.errors import Problem, TooManyRequests, UnprocessableContent
 from shared.postgres import Connection
 
@@ -23,19 +17,20 @@ ALERTED_AT = 5  # wrong codes in a day: who knows the password and guesses is no
 
 def count(conn: Connection, factor: rows.Factor) -> Problem | None:
     """Count a guess before it is judged; why it must not be judged, or None. The caller must commit in both cases."""
+    try:
+        require_room(conn, [_bucket(factor)])
+    except TooManyRequests as too_many:
+        return too_many
     place = place_of(factor.id)
-    tries = store.count_factor_try(conn, place, window_s=here.settings.log_in_window_s)
-    if tries.tries > here.settings.log_in_tries:
-        return TooManyRequests("Too many tries", code="over_request_rate_limit", retry_after_s=max(1, tries.left_s))
     is_known = any(bytes(known) == place for known in factor.places)
     if factor.wrong_today >= here.settings.wrong_codes_per_day and not is_known:
         detail = "Too many wrong codes for this factor today: use another factor, or a recovery code"
-        return TooManyRequests(detail, code="over_request_rate_limit", retry_after_s=3_600)
+        return TooManyRequests(detail, code=OVER, retry_after_s=3_600)
     return None
 
 
 def was_right(conn: Connection, factor: rows.Factor) -> None:
-    store.delete_log_in_tries(conn, place_of(factor.id))
+    store.forget_tries(conn, [], [_bucket(factor).key])
 
 
 def was_wrong(conn: Connection, person: Caller, factor: rows.Factor) -> Problem:
@@ -50,8 +45,6 @@ def refusal() -> UnprocessableContent:
     return UnprocessableContent("Invalid code entered", code="mfa_verification_failed")
 
 
-def place_of(factor_id: UUID) -> bytes:
-    """Where the request comes from, as one factor knows it: the address, of IPv6 the network that a household has."""
-    ip = device_of(request).ip
-    network = ip and ipaddress.ip_network((ip, 64 if ":" in ip else 32), strict=False)
-    return hashlib.sha256(f"{factor_id}\n{network}".encode()).digest()
+def _bucket(factor: rows.Factor) -> store.Bucket:
+    settings = here.settings
+    return store.Bucket("factor", place_of(f"factor {factor.id}"), settings.log_in_tries, settings.log_in_window_s)

@@ -27,7 +27,7 @@ def enter(body: bodies.SignUp) -> models.Session:
     """A new guest, let in at once. Raise UnprocessableContent(anonymous_provider_disabled) or TooManyRequests."""
     if not here.settings.guests:
         raise UnprocessableContent("Anonymous sign-ins are disabled", code="anonymous_provider_disabled")
-    count_try("guest", limit=here.settings.guests_per_place)
+    count_try("guest", tries=here.settings.guests_per_place)
     with here.db.transaction() as conn:
         guest = store.insert_guest(conn, new_id(), body.data or {})
         register(conn, guest)

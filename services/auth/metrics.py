@@ -13,3 +13,4 @@ SESSIONS_ENDED = Counter("auth_sessions_ended", "Sessions ended early, by reason
 FACTOR_CHECKS = Counter(
     "auth_factor_checks", "Answers to a second factor, by its kind and what became of them", ["kind", "result"]
 )
+THROTTLED = Counter("auth_throttled", "Tries that were refused unjudged, by the count that was full", ["by"])

@@ -8,6 +8,7 @@ from services.auth import hooks, models, rows, store
 from services.auth.devices import device_of
 from services.auth.endings import end_sessions, end_surplus_sessions
 from services.auth.parts import here
+from services.auth.throttles import place_of
 from services.auth.tokens import encode_refresh_token, mint_access_token
 from shared import outbox
 from shared.contracts import SessionCreated
@@ -28,6 +29,7 @@ def open_session(conn: Connection, user: rows.User, method: str) -> rows.Session
         raise BadRequest("User is banned", code="user_banned")
     amr = [{"method": method, "timestamp": int(datetime.now(UTC).timestamp())}]
     session = store.insert_session(conn, user.id, device_of(request), amr)
+    store.update_places(conn, user.id, place_of(user.id))
     end_surplus_sessions(conn, user.id, keep=here.settings.sessions_per_user)
     outbox.add(conn, SessionCreated(session_id=session.id, user_id=user.id, created_at=session.created_at))
     return session

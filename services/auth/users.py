@@ -58,7 +58,7 @@ def change_user(query: models.RedirectQuery, body: bodies.UserChange) -> models.
     if new_phone:
         texts.require_sms(new_phone)
     if new_email or new_phone:
-        count_try(f"address\n{before.id}", limit=here.settings.log_in_tries)
+        count_try(f"address {before.id}", tries=here.settings.log_in_tries)
     gets_address = bool(new_email or new_phone)
     password_hash = new_password_hash(before, body, gets_address=gets_address) if body.password else None
     with here.db.transaction() as conn:

@@ -45,7 +45,7 @@ def clean_up(db: Database, settings: AuthSettings) -> int:
                 end_old_sessions(conn, lifetime_s=settings.session_lifetime_s, limit=BATCH)
                 if settings.session_lifetime_s
                 else 0,
-                store.delete_old_log_in_tries(conn, window_s=settings.log_in_window_s, limit=BATCH),
+                store.delete_forgotten_tries(conn, limit=BATCH),
                 guests.forget_gone(conn, kept_s=settings.guest_kept_s, limit=BATCH),
                 store.delete_old_merges(conn, kept_s=ENDED_KEPT_S, limit=BATCH),
                 store.delete_retired_keys(conn, kept_s=settings.key_retire_s),

@@ -242,7 +242,7 @@ TABLES = (
     "sessions",
     "users",
     "signing_keys",
-    "log_in_tries",
+    "throttles",
     "used_challenges",
 )
 
@@ -296,6 +296,8 @@ def make_settings(clean_databases: CleanDatabases) -> Callable[..., AuthSettings
             "password_wait_s": 60,
             "password_queue": 1000,
             "log_in_tries": 1000,
+            "log_in_tries_per_account": 1000,
+            "log_in_tries_per_place": 1000,
             "site_url": "https://www.example.com/welcome",
             "redirect_urls": "com.example.app://confirmed, https://www.example.com/other",
         }

@@ -113,9 +113,9 @@ def test_what_has_expired_is_deleted_in_batches_and_nothing_else(make_service: M
     service.person("late").sign_up()
     service.rows("UPDATE one_time_tokens SET expires_at = now() - interval '1 day' WHERE email = 'alice@example.com'")
     service.person("nobody").log_in()
-    service.rows("UPDATE log_in_tries SET started_at = now() - interval '1 day'")
+    service.rows("UPDATE throttles SET forgotten_at = now() - interval '1 day'")
     service.person("late").log_in()
-    assert clean_up(service.db, service.parts.settings) == 1203
+    assert clean_up(service.db, service.parts.settings) == 1204
     assert clean_up(service.db, service.parts.settings) == 0
     reasons = [event.data["reason"] for event in service.events("session.revoked")]
     assert reasons.count("expired") == 1200

@@ -109,7 +109,7 @@ def service_environment(database_url: str) -> tuple[str, dict[str, str]]:
         "PUBLIC_URL": base,
         "SECRET_KEYS": base64.b64encode(secrets.token_bytes(32)).decode(),
         "AUTOCONFIRM": "true",
-        "LOG_IN_TRIES": "1000000",
+        **dict.fromkeys(("LOG_IN_TRIES", "LOG_IN_TRIES_PER_ACCOUNT", "LOG_IN_TRIES_PER_PLACE"), "1000000"),
         "PASSWORD_HASHERS": "1",
     }
 

@@ -40,7 +40,6 @@ from services.auth.store.browsers import (
 )
 from services.auth.store.factors import (
     consume_challenge,
-    count_factor_try,
     count_text,
     count_wrong_code,
     delete_expired_challenges,
@@ -79,11 +78,6 @@ from services.auth.store.identities import (
     insert_identity,
     update_email_unlinked,
     update_phone_unlinked,
-)
-from services.auth.store.log_in_tries import (
-    count_log_in_try,
-    delete_log_in_tries,
-    delete_old_log_in_tries,
 )
 from services.auth.store.one_time_tokens import (
     Consumed,
@@ -145,6 +139,14 @@ from services.auth.store.signing_keys import (
     lock_signing_keys,
     update_next_key_active,
 )
+from services.auth.store.throttles import (
+    Bucket,
+    Counted,
+    count_tries,
+    delete_forgotten_tries,
+    forget_tries,
+    update_places,
+)
 from services.auth.store.users import (
     EMAIL_ONLY,
     get_user,
@@ -173,8 +175,10 @@ __all__ = [
     "EMAIL_ONLY",
     "PHONE_ONLY",
     "AuthCode",
+    "Bucket",
     "CodeCount",
     "Consumed",
+    "Counted",
     "Ended",
     "Guest",
     "HookCall",
@@ -187,10 +191,9 @@ __all__ = [
     "consume_code",
     "consume_link",
     "consume_recovery_code",
-    "count_factor_try",
-    "count_log_in_try",
     "count_recovery_codes",
     "count_text",
+    "count_tries",
     "count_wrong_code",
     "delete_ended_sessions",
     "delete_expired_auth_codes",
@@ -199,11 +202,10 @@ __all__ = [
     "delete_expired_hook_calls",
     "delete_expired_one_time_tokens",
     "delete_factor",
+    "delete_forgotten_tries",
     "delete_gone_guests",
     "delete_hook_call",
     "delete_identity",
-    "delete_log_in_tries",
-    "delete_old_log_in_tries",
     "delete_old_merges",
     "delete_one_time_tokens",
     "delete_passkey",
@@ -220,6 +222,7 @@ __all__ = [
     "end_sessions",
     "end_surplus_sessions",
     "end_weaker_sessions",
+    "forget_tries",
     "get_browser",
     "get_challenge",
     "get_credential_of_factor",
@@ -287,6 +290,7 @@ __all__ = [
     "update_phone_confirmed",
     "update_phone_sign_up",
     "update_phone_unlinked",
+    "update_places",
     "update_proved",
     "update_refreshed",
     "update_role",

@@ -5,7 +5,6 @@
 from uuid import UUID
 
 from services.auth.rows import Factor, FactorChallenge
-from services.auth.store.log_in_tries import Tries, count_log_in_try
 from shared.ids import new_id
 from shared.postgres import Connection, execute, fetch_all, fetch_one
 
@@ -91,13 +90,6 @@ def update_proved(conn: Connection, factor_id: UUID, place: bytes) -> None:
         WHERE id = %(id)s
     """
     execute(conn, sql, {"id": factor_id, "place": place, "kept": KEPT_PLACES})
-
-
-def count_factor_try(conn: Connection, place: bytes, *, window_s: int) -> Tries:
-    """`count_log_in_try`, in a transaction whose other changes must not be forgotten in a crash."""
-    counted = count_log_in_try(conn, place, window_s=window_s)
-    execute(conn, "SET LOCAL synchronous_commit TO DEFAULT")
-    return counted
 
 
 def count_wrong_code(conn: Connection, factor_id: UUID) -> None:
