@@ -2,12 +2,12 @@
 
 from flask import Response
 
-from services.auth import bodies, kinds, links, models, pages, store
+from services.auth import bodies, kinds, links, models, pages, rows, store
 from services.auth.codes import consume_code, count_guess, hash_of_link
 from services.auth.metrics import VERIFICATIONS
 from services.auth.parts import here
 from services.auth.passwords import require_strong
-from services.auth.sessions import open_session, session_answer
+from services.auth.sessions import Also, nothing, open_session, session_answer
 from services.auth.verification import complete
 from shared.errors import Forbidden, UnprocessableContent
 from shared.postgres import Connection
@@ -20,6 +20,15 @@ bp = Blueprint("confirmation", __name__, url_prefix="/auth/v1")
 @public
 def verify(body: bodies.Verification) -> models.Verified:
     """Do what the secret is for and log in, once; of the two that change an address the second one logs in."""
+    entered = enter_by_secret(body)
+    return models.Verified(session_answer(*entered) if entered else models.Halfway())
+
+
+def enter_by_secret(body: bodies.Verification, also: Also = nothing) -> tuple[rows.User, rows.Session] | None:
+    """Do what the secret is for; a session, and what `also` does with it. None if it is half of a change.
+
+    Raise Forbidden(otp_expired), or TooManyRequests.
+    """
     if body.token_hash is None:
         count_guess()
     with here.db.transaction() as conn:
@@ -27,11 +36,13 @@ def verify(body: bodies.Verification) -> models.Verified:
         user = complete(conn, consumed) if consumed else None
         user = store.update_signed_in(conn, user.id, password_hash=None) if user else None
         session = open_session(conn, user, "otp") if user else None
+        if session:
+            also(conn, session)
     # Only now, after the commit: a wrong try at a code must count.
     VERIFICATIONS.labels("succeeded" if consumed else "refused").inc()
     if consumed is None:
         raise Forbidden("Token has expired or is invalid", code="otp_expired")
-    return models.Verified(session_answer(user, session) if user and session else models.Halfway())
+    return (user, session) if user and session else None
 
 
 @bp.get("/verify", status=200)

@@ -37,16 +37,7 @@ def enrol_factor(body: factor_models.Enrolment) -> factor_models.Enrolled:
 def challenge_factor(path: factor_models.FactorPath) -> factor_models.Challenge:
     """Ask for the factor. The question is this session's own, and voids the one it was asked before."""
     with here.db.transaction() as conn:
-        person = require_caller(conn, locked=True)
-        factor = _askable_factor(conn, person, path.factor_id)
-        challenge = store.put_challenge(
-            conn, factor.id, person.session.id, lifetime_s=factor_models.CHALLENGE_LIFETIME_S
-        )
-        if factor.kind == "phone":
-            texted_codes.send(conn, person, factor, challenge)
-        webauthn = security_keys.question(conn, person, factor, challenge) if factor.kind == "webauthn" else None
-    expires_at = int(challenge.expires_at.timestamp())
-    return factor_models.Challenge(id=challenge.id, type=factor.kind, expires_at=expires_at, webauthn=webauthn)
+        return ask(conn, require_caller(conn, locked=True), path.factor_id)
 
 
 @bp.post("/factors/<factor_id>/verify")
@@ -55,17 +46,11 @@ def verify_factor(path: factor_models.FactorPath, body: factor_models.Answered) 
     """Answer the challenge: the session is aal2, and sessions that did not show a second factor end."""
     with here.db.transaction() as conn:
         person = require_caller(conn, locked=True)
-        factor = _askable_factor(conn, person, path.factor_id)
-        if not factor.is_verified:
-            require_step_up(person, "verify a new factor")
-        challenge = _asked(conn, person, factor, body.challenge_id)
-        refusal = CHECK[factor.kind](conn, person, factor, body, challenge)
-        session = None if refusal else _accept(conn, person, factor, challenge)
+        session = judge(conn, person, path.factor_id, body)
         owner = store.get_user(conn, person.user.id)
     # Only now, after the commit: a wrong code must count.
-    FACTOR_CHECKS.labels(factor.kind, refusal.code if refusal else "succeeded").inc()
-    if refusal is not None or session is None or owner is None:
-        raise refusal or guesses.refusal()
+    if isinstance(session, Problem) or owner is None:
+        raise session if isinstance(session, Problem) else guesses.refusal()
     return session_answer(owner, session)
 
 
@@ -83,6 +68,32 @@ def remove_factor(path: factor_models.FactorPath) -> tuple[factor_models.FactorI
             _keep_another(conn, person, factor)
         remove(conn, person, factor)
     return factor_models.FactorId(id=factor.id), 200
+
+
+def ask(conn: Connection, person: Caller, factor_id: UUID) -> factor_models.Challenge:
+    """A new challenge for a factor of this person, held by this transaction."""
+    factor = _askable_factor(conn, person, factor_id)
+    challenge = store.put_challenge(conn, factor.id, person.session.id, lifetime_s=factor_models.CHALLENGE_LIFETIME_S)
+    if factor.kind == "phone":
+        texted_codes.send(conn, person, factor, challenge)
+    webauthn = security_keys.question(conn, person, factor, challenge) if factor.kind == "webauthn" else None
+    expires_at = int(challenge.expires_at.timestamp())
+    return factor_models.Challenge(id=challenge.id, type=factor.kind, expires_at=expires_at, webauthn=webauthn)
+
+
+def judge(conn: Connection, person: Caller, factor_id: UUID, body: factor_models.Answered) -> rows.Session | Problem:
+    """The session with aal2, or why not: then, too, the caller must commit, for a wrong code must count.
+
+    The person is held by this transaction. Raise for an answer that is none to a challenge of theirs.
+    """
+    factor = _askable_factor(conn, person, factor_id)
+    if not factor.is_verified:
+        require_step_up(person, "verify a new factor")
+    challenge = _asked(conn, person, factor, body.challenge_id)
+    refusal = CHECK[factor.kind](conn, person, factor, body, challenge)
+    outcome = refusal or _accept(conn, person, factor, challenge)
+    FACTOR_CHECKS.labels(factor.kind, refusal.code if refusal else "succeeded").inc()
+    return outcome
 
 
 def require_room(conn: Connection, person: Caller, name: str) -> None:

@@ -10,7 +10,7 @@ from services.auth.assurance import Caller, require_caller, require_step_up
 from services.auth.metrics import FACTOR_CHECKS
 from services.auth.parts import here
 from services.auth.passkey_makers import maker_of
-from services.auth.sessions import open_session, session_answer
+from services.auth.sessions import Also, nothing, open_session, session_answer
 from shared.errors import BadRequest, NotFound, UnprocessableContent
 from shared.ids import new_id
 from shared.postgres import Connection
@@ -67,6 +67,11 @@ def begin_passkey_log_in() -> passkey_models.Options:
 @public
 def log_in_with_passkey(body: passkey_models.Response) -> models.Session:
     """A session with aal2: the passkey is something one has, and it has verified its user."""
+    return session_answer(*enter_by_passkey(body))
+
+
+def enter_by_passkey(body: passkey_models.Response, also: Also = nothing) -> tuple[rows.User, rows.Session]:
+    """A session for whoever has shown a passkey, and what `also` does with it. Raise BadRequest."""
     entered = None
     with here.db.transaction() as conn:
         key, shown = _shown(conn, body)
@@ -79,12 +84,12 @@ def log_in_with_passkey(body: passkey_models.Response) -> models.Session:
             # There may be two of this key (WebAuthn level 3, section 6.1.1).
             alert(conn, owner, "key_refused", session_id=None, factor_id=key.id, factor_type=METHOD)
         elif owner is not None:
-            entered = _enter(conn, owner, key)
+            entered = _enter(conn, owner, key, also)
     # Only now, after the commit: the owner must hear of a key that somebody may have copied.
     FACTOR_CHECKS.labels(METHOD, "succeeded" if entered else "webauthn_verification_failed").inc()
     if entered is None:
         raise _refused("the counter of the key fell back")
-    return session_answer(*entered)
+    return entered
 
 
 @bp.get("/passkeys")
@@ -163,14 +168,19 @@ def _shown(conn: Connection, body: passkey_models.Response) -> tuple[rows.Creden
         raise _refused(error) from error
 
 
-def _enter(conn: Connection, owner: rows.User, key: rows.Credential) -> tuple[rows.User, rows.Session] | None:
+def _enter(
+    conn: Connection, owner: rows.User, key: rows.Credential, also: Also
+) -> tuple[rows.User, rows.Session] | None:
     user = store.update_signed_in(conn, owner.id, password_hash=None)
     if user is None:
         return None
     opened = open_session(conn, user, METHOD)
     at = opened.amr[0]["timestamp"]
     session = store.raise_session(conn, opened.id, method=METHOD, proved_by=key.id, at=at)
-    return (user, session) if session else None
+    if session is None:
+        return None
+    also(conn, session)
+    return user, session
 
 
 def _require_alive(challenge_id: UUID) -> None:

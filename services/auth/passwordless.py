@@ -48,13 +48,7 @@ def send_magic_link(query: models.RedirectQuery, body: bodies.MagicLink) -> mode
 @public
 def recover(query: models.RedirectQuery, body: bodies.Recovery) -> models.Nothing:
     """Send a code and a link to somebody who forgot the password."""
-    challenge = body.challenge
-    with here.db.transaction() as conn:
-        user = mails.lock_recipient(conn, body.email, kinds.RECOVERY)
-        if user is None:
-            rehearse(conn, kinds.RECOVERY)
-        else:
-            mails.send_secret(conn, user, kinds.RECOVERY, redirect_to=query.redirect_to, challenge=challenge)
+    send_recovery(body.email, redirect_to=query.redirect_to, challenge=body.challenge)
     return models.Nothing()
 
 
@@ -77,6 +71,21 @@ def resend(query: models.RedirectQuery, body: bodies.Resend) -> models.Nothing:
         else:
             rehearse(conn, kind)
     return models.Nothing()
+
+
+def send_recovery(email: str, *, redirect_to: str | None = None, challenge: Challenge | None = None) -> None:
+    """Mail a code and a link to the user with this address, if there is one; to nobody else, with the same work."""
+    with here.db.transaction() as conn:
+        user = mails.lock_recipient(conn, email, kinds.RECOVERY)
+        if user is None:
+            rehearse(conn, kinds.RECOVERY)
+        else:
+            mails.send_secret(conn, user, kinds.RECOVERY, redirect_to=redirect_to, challenge=challenge)
+
+
+def send_code_to_user(email: str) -> None:
+    """Mail a code that logs in to the user with this address; no user is made."""
+    _send_magic_link(_Wish(email, {}, None, None, False, None))
 
 
 @dataclass(frozen=True)

@@ -86,18 +86,23 @@ def replace_recovery_codes() -> factor_models.RecoveryCodes:
 @user
 def verify_recovery_code(body: factor_models.RecoveryCode) -> models.Session:
     """Use one code up: the session is aal2, and its owner gets a mail."""
-    session = None
     with here.db.transaction() as conn:
         person = require_caller(conn, locked=True)
-        factor = store.lock_recovery_factor(conn, person.user.id)
-        if factor and store.consume_recovery_code(conn, factor.id, [_hash(factor, body.code.get_secret_value())]):
-            session = step_up(conn, person, METHOD, factor.id)
-            remaining = store.count_recovery_codes(conn, factor.id).remaining
-            tell_of_factor(conn, person, "recovery_code_used", factor, remaining=str(remaining))
-    FACTOR_CHECKS.labels("recovery_code", "succeeded" if session else "mfa_verification_failed").inc()
+        session = use(conn, person, body.code.get_secret_value())
     if session is None:
         raise UnprocessableContent("Invalid recovery code entered", code="mfa_verification_failed")
     return session_answer(person.user, session)
+
+
+def use(conn: Connection, person: Caller, code: str) -> rows.Session | None:
+    """Use a code up: the session of the person, held by this transaction, with aal2; None for a wrong code."""
+    session, factor = None, store.lock_recovery_factor(conn, person.user.id)
+    if factor and store.consume_recovery_code(conn, factor.id, [_hash(factor, code)]):
+        session = step_up(conn, person, METHOD, factor.id)
+        remaining = store.count_recovery_codes(conn, factor.id).remaining
+        tell_of_factor(conn, person, "recovery_code_used", factor, remaining=str(remaining))
+    FACTOR_CHECKS.labels("recovery_code", "succeeded" if session else "mfa_verification_failed").inc()
+    return session
 
 
 @bp.delete("/factors/recovery-codes")

@@ -6,8 +6,9 @@ from services.auth import bodies, grants, guests, hooks, kinds, mails, models, p
 from services.auth.metrics import SIGN_UPS
 from services.auth.parts import here
 from services.auth.passwords import require_strong
+from services.auth.pkce import Challenge
 from services.auth.registration import as_signed_up, confirm, hash_of_sign_up, register, rehearse
-from services.auth.sessions import open_session, session_answer
+from services.auth.sessions import Also, nothing, open_session, session_answer
 from shared.errors import UnprocessableContent
 from shared.ids import new_id
 from shared.postgres import Connection
@@ -31,25 +32,40 @@ def sign_up(query: models.RedirectQuery, body: bodies.SignUp) -> models.SignUpAn
     if body.email is None and body.password is None:
         return models.SignUpAnswer(guests.enter(body))
     email, password = bodies.need(body.email, "email"), bodies.need(body.password, "password").get_secret_value()
-    challenge = body.challenge
+    entered = sign_up_with_password(email, password, body.data or {}, query.redirect_to, body.challenge)
+    return models.SignUpAnswer(session_answer(*entered) if isinstance(entered, tuple) else models.User.of(entered))
+
+
+def sign_up_with_password(
+    email: str,
+    password: str,
+    user_metadata: dict[str, Any],
+    redirect_to: str | None = None,
+    challenge: Challenge | None = None,
+    also: Also = nothing,
+) -> rows.User | tuple[rows.User, rows.Session]:
+    """The user as anybody may see them, who has a mail to confirm; or, with AUTOCONFIRM, a session at once.
+
+    Raise UnprocessableContent (weak_password; with AUTOCONFIRM also user_already_exists).
+    """
     require_strong(password, here.settings.password_min_length, breaches_url=here.settings.breaches_url)
     password_hash = hash_of_sign_up(email, password)  # slow on purpose: before a connection is held
     if here.settings.autoconfirm:
-        return models.SignUpAnswer(_enter(email, password_hash, body.data or {}))
-    answer = as_signed_up(email, body.data or {})
+        return _enter(email, password_hash, user_metadata, also)
+    answer = as_signed_up(email, user_metadata)
     with here.db.transaction() as conn:
-        user = store.insert_user(conn, answer.id, email, password_hash, body.data or {}, is_confirmed=False)
+        user = store.insert_user(conn, answer.id, email, password_hash, user_metadata, is_confirmed=False)
         SIGN_UPS.labels("created" if user else "repeated").inc()
         if user is not None:
             register(conn, user)
         else:
-            user = _sign_up_again(conn, email, password_hash, body.data or {})
+            user = _sign_up_again(conn, email, password_hash, user_metadata)
         if user is not None:
-            mails.send_secret(conn, user, kinds.SIGNUP, redirect_to=query.redirect_to, challenge=challenge)
-    return models.SignUpAnswer(models.User.of(answer))
+            mails.send_secret(conn, user, kinds.SIGNUP, redirect_to=redirect_to, challenge=challenge)
+    return answer
 
 
-def _enter(email: str, password_hash: str, user_metadata: dict[str, Any]) -> models.Session:
+def _enter(email: str, password_hash: str, user_metadata: dict[str, Any], also: Also) -> tuple[rows.User, rows.Session]:
     """Create a user whose address counts as confirmed, and let them in."""
     with here.db.transaction() as conn:
         user = store.insert_user(conn, new_id(), email, password_hash, user_metadata, is_confirmed=True)
@@ -61,7 +77,8 @@ def _enter(email: str, password_hash: str, user_metadata: dict[str, Any]) -> mod
         mails.welcome(conn, user)
         user = store.update_signed_in(conn, user.id, password_hash=None) or user
         session = open_session(conn, user, "password")
-    return session_answer(user, session)
+        also(conn, session)
+    return user, session
 
 
 def _sign_up_again(conn: Connection, email: str, password_hash: str, user_metadata: dict[str, Any]) -> rows.User | None:

@@ -1,5 +1,6 @@
 """Sessions: opened, listed by their owner, ended. The gateway and notify hear of every one that ends early."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from flask import request
@@ -18,6 +19,13 @@ from shared.routing import Blueprint, caller, user
 from shared.tokens import TOKEN_LIFETIME_S
 
 bp = Blueprint("sessions", __name__, url_prefix="/auth/v1")
+
+# What is to be done with a new session in the transaction that opens it.
+Also = Callable[[Connection, rows.Session], object]
+
+
+def nothing(conn: Connection, session: rows.Session) -> None:
+    """Nothing: who logged in keeps the tokens."""
 
 
 def open_session(conn: Connection, user: rows.User, method: str) -> rows.Session:
