@@ -177,6 +177,8 @@ class MessageRequested(Event):
     """Any service asks notify to tell a person something. `message_id` makes it happen once, however often it is asked.
 
     `email` overrides the contact notify knows (a confirmation goes to the address that is to be confirmed).
+    `languages` are those a request asked for, best first. They count after what is known of the person; so does a
+    `locale` that is the first of them, for that is nobody's choice.
     """
 
     type = "message.requested"
@@ -190,6 +192,7 @@ class MessageRequested(Event):
     template: str
     params: dict[str, str] = {}
     locale: str | None = None
+    languages: list[str] = []
     expires_at: datetime | None = None
 
 

@@ -82,9 +82,20 @@ def ask_to_send_sms(conn: Connection, user: rows.User, phone: str, code: str, ch
 
 
 def ask_to_send_mail(
-    conn: Connection, user: rows.User, to: str, template: str, params: dict[str, str], lifetime_s: int
+    conn: Connection,
+    user: rows.User,
+    to: str,
+    template: str,
+    params: dict[str, str],
+    lifetime_s: int,
+    *,
+    locale: str | None,
+    languages: list[str],
 ) -> None:
-    """Have a mail sent, in the transaction that makes it true. `params` are what notify's template would have got."""
+    """Have a mail sent, in the transaction that makes it true. `params` are what notify's template would have got.
+
+    `locale` is the language chosen by the person, or the first of `languages`, which the request asked for.
+    """
     link = dict(parse_qsl(urlsplit(params.get("link", "")).query))
     payload = {
         "user": _seen(user) | {"email": to},
@@ -99,6 +110,8 @@ def ask_to_send_mail(
         },
         "template": template,
         "params": params,
+        "locale": locale,
+        "languages": languages,
     }
     _put(conn, SEND_MAIL, payload, lifetime_s)
 

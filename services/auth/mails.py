@@ -20,6 +20,7 @@ from shared.postgres import Connection
 
 LINK_LIKE = re.compile(r"[/:@<>\[\]]|\w\.\w")
 LOCALE = re.compile(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")
+MAX_LANGUAGES = 10
 TEMPLATES = {
     kinds.SIGNUP: "confirm_signup",
     kinds.INVITE: "invite",
@@ -128,8 +129,10 @@ def send(
 ) -> None:
     """Ask notify, or the operator's hook, for one mail, to the user's address unless told otherwise."""
     params = {"name": _name(user), **params}
+    wishes: Any = {"locale": locale_of(user), "languages": languages_asked_for()}
     if here.settings.hook_send_mail_url:
-        return hooks.ask_to_send_mail(conn, user, to or user.email or "", template, params, lifetime_s)
+        address = to or user.email or ""
+        return hooks.ask_to_send_mail(conn, user, address, template, params, lifetime_s, **wishes)
     event = MessageRequested(
         message_id=new_id(),
         user_id=user.id,
@@ -137,7 +140,7 @@ def send(
         channels=["email"],
         template=template,
         params=params,
-        locale=locale_of(user),
+        **wishes,
         expires_at=datetime.now(UTC) + timedelta(seconds=lifetime_s),
     )
     outbox.add(conn, event, source="auth")
@@ -153,8 +156,17 @@ def _name(user: rows.User) -> str:
 
 
 def locale_of(user: rows.User) -> str | None:
-    """The language chosen at sign-up (`data.locale`), else the one the request asks for."""
-    for said in (user.user_metadata.get("locale"), request.accept_languages.best):
-        if isinstance(said, str) and LOCALE.match(said):
-            return said
-    return None
+    """The language chosen at sign-up or later (`data.locale`), else the one the request asks for first.
+
+    Whether there are mails in it is notify's to know; it goes on to `languages_asked_for`.
+    """
+    chosen = user.user_metadata.get("locale")
+    if isinstance(chosen, str) and LOCALE.match(chosen):
+        return chosen
+    return next(iter(languages_asked_for()), None)
+
+
+def languages_asked_for() -> list[str]:
+    """All of Accept-Language (RFC 9110, 12.5.4), best first, without what is refused (`q=0`) or is no language tag."""
+    asked = [tag for tag, quality in request.accept_languages if quality > 0 and LOCALE.match(tag)]
+    return list(dict.fromkeys(asked))[:MAX_LANGUAGES]

@@ -7,6 +7,7 @@ from google.auth.exceptions import GoogleAuthError
 from jwt import PyJWTError
 
 from services.notify.config import NotifySettings
+from services.notify.mail_settings import MailSettings
 from services.notify.providers import Mail, NotConfigured, Provider, Push
 from services.notify.providers.apns import Apns, ProviderToken
 from services.notify.providers.fcm import Fcm, FcmApi
@@ -50,6 +51,10 @@ def apns(settings: NotifySettings) -> Provider[Push]:
 
 
 def email(settings: NotifySettings) -> Provider[Mail]:
+    return mailer(settings, timeout_s=settings.send_timeout_s)
+
+
+def mailer(settings: MailSettings, *, timeout_s: float) -> Provider[Mail]:
     if not (settings.smtp_host and settings.smtp_from):
         return NotConfigured("SMTP_HOST")
     password = settings.smtp_password.get_secret_value() if settings.smtp_password else None
@@ -63,6 +68,6 @@ def email(settings: NotifySettings) -> Provider[Mail]:
             password=password,
             is_starttls=settings.smtp_starttls,
             ca_file=settings.smtp_ca_file,
-            timeout_s=settings.send_timeout_s,
+            timeout_s=timeout_s,
         )
     )

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, FilePath, SecretStr, model_validator
+from pydantic import Field, FilePath, model_validator
 
+from services.notify.mail_settings import MailSettings
 from shared.settings import HttpAddress, PostgresUrl, Settings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -13,7 +14,7 @@ APPLE_PRODUCTION = "https://api.push.apple.com"
 APPLE_SANDBOX = "https://api.sandbox.push.apple.com"
 
 
-class NotifySettings(Settings):
+class NotifySettings(Settings, MailSettings):
     database_url: PostgresUrl = Field(description="postgresql://role:password@host:port/database")
 
     push_transport: Literal["curl", "library"] = Field(
@@ -31,16 +32,6 @@ class NotifySettings(Settings):
         None, description="APNs for sandbox devices; else Apple's sandbox beside Apple's production, or APNS_URL"
     )
     apns_ca_file: FilePath | None = Field(None, description="CA bundle for APNs instead of the system's")
-    smtp_host: str | None = Field(None, description="mail relay; none: no mail")
-    smtp_port: int = Field(587, ge=1, le=65535, description="port of the mail relay")
-    smtp_from: str | None = Field(
-        None, pattern=r"^[^@\s<>\",;:]+@[^@\s<>\",;:]+$", description="sender address of every mail"
-    )
-    smtp_from_name: str = Field("Gatehouse", max_length=100, description="sender name of every mail")
-    smtp_username: str | None = Field(None, description="log-in at the mail relay")
-    smtp_password: SecretStr | None = Field(None, description="password at the mail relay")
-    smtp_starttls: bool = Field(True, description="demand STARTTLS; mail is never sent in the clear then")
-    smtp_ca_file: FilePath | None = Field(None, description="CA bundle for the mail relay instead of the system's")
 
     send_batch: int = Field(200, ge=1, le=1000, description="deliveries a push sender takes at once")
     send_timeout_s: float = Field(10, gt=0, le=20, description="a provider's answer is waited for so long, seconds")

@@ -1,101 +1,77 @@
-"""What a delivery says: its template rendered in the reader's language, as a push or as a mail.
+"""What a delivery says: its template in the reader's language, as a push or as a mail.
 
-`templates/<locale>/<template>/` holds subject.txt and, for mail, body.txt and body.html; for push, push.txt.
-A locale that is missing falls back to its language, then to English, file by file.
+An operator's template that cannot be used costs nobody their mail: the built-in one stands in for it, and a log line
+and a metric say so.
 """
 
-import re
-from functools import cache
-from pathlib import Path
+import logging
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
+from services.notify import shelves
+from services.notify.library import CannotRender, Library
+from services.notify.mail_settings import MailSettings
+from services.notify.metrics import TEMPLATE_FALLBACKS, TEMPLATE_PROBLEMS
 from services.notify.providers import Mail, Push
 from services.notify.store import Claimed
 
-FOLDER = Path(__file__).parent / "templates"
-FALLBACK = "en"
-NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-LOCALE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
-MAX_LINE = 200
+log = logging.getLogger(__name__)
+Said = TypeVar("Said")
 
 
-class CannotRender(Exception):
-    """There is no such template, or a parameter of it is missing; the text says which, never a parameter's value."""
+class Writer:
+    """Raises CannotRender."""
 
+    def __init__(self, library: Library, built_in: Library) -> None:
+        self._library, self._built_in = library, built_in
 
-@cache
-def environment() -> ImmutableSandboxedEnvironment:
-    """Parameters are only ever filled in, never compiled; HTML is escaped."""
-    return ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=lambda name: bool(name and name.endswith(".html")),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-    )
+    @classmethod
+    def of(cls, settings: MailSettings) -> "Writer":
+        """With the operator's folder, as far as it is in order; each problem is logged."""
+        below = Library(shelves.built_in(), settings.brand, settings.mail_locale)
+        if settings.mail_templates_dir is None:
+            return cls(below, below)
+        shelf, problems = shelves.over_built_in(settings.mail_templates_dir)
+        for problem in problems:
+            log.error("a template is left out: %s", problem)
+        TEMPLATE_PROBLEMS.set(len(problems))
+        return cls(Library(shelf, settings.brand, settings.mail_locale), below)
 
+    def mail(self, delivery: Claimed) -> Mail:
+        params = _params(delivery)
+        mail = self._first(delivery, lambda library: library.mail(delivery.template, delivery.locales, params))
+        return Mail(delivery.id, delivery.target, mail.subject, mail.text, mail.html)
 
-def push(delivery: Claimed, token: str, environment: str) -> Push:
-    """Raise CannotRender. A template without push.txt holds what does not belong on a locked screen."""
-    words = _Words(delivery)
-    return Push(
-        delivery_id=delivery.id,
-        message_id=delivery.message_id,
-        token=token,
-        app_id=delivery.app_id,
-        environment=environment,
-        title=words.line("subject.txt"),
-        body=words.text("push.txt").strip(),
-        data=delivery.data,
-        is_urgent=delivery.priority == "high",
-        collapse_key=delivery.collapse_key,
-        expires_at=delivery.expires_at,
-    )
+    def push(self, delivery: Claimed, token: str, environment: str) -> Push:
+        """A template without the sentence `push` holds what does not belong on a locked screen."""
+        params = _params(delivery)
+        title, body = self._first(delivery, lambda library: library.push(delivery.template, delivery.locales, params))
+        return Push(
+            delivery_id=delivery.id,
+            message_id=delivery.message_id,
+            token=token,
+            app_id=delivery.app_id,
+            environment=environment,
+            title=title,
+            body=body,
+            data=delivery.data,
+            is_urgent=delivery.priority == "high",
+            collapse_key=delivery.collapse_key,
+            expires_at=delivery.expires_at,
+        )
 
-
-def mail(delivery: Claimed) -> Mail:
-    """Raise CannotRender."""
-    words = _Words(delivery)
-    subject = words.line("subject.txt")
-    return Mail(delivery.id, delivery.target, subject, words.text("body.txt"), words.text("body.html", subject=subject))
-
-
-class _Words:
-    """The files of one template in the language of one reader."""
-
-    def __init__(self, delivery: Claimed) -> None:
-        if not NAME.fullmatch(delivery.template):
-            raise CannotRender("the template has no valid name")
-        self._template = delivery.template
-        self._locales = locales(delivery.locale)
-        self._values = {
-            "name": delivery.display_name or "",
-            "title": delivery.title or "",
-            "body": delivery.body or "",
-            "locale": self._locales[0],
-            **delivery.params,
-        }
-
-    def text(self, file: str, **more: str) -> str:
-        names = [f"{locale}/{self._template}/{file}" for locale in self._locales]
+    def _first(self, delivery: Claimed, write: Callable[[Library], Said]) -> Said:
         try:
-            return environment().select_template(names).render({**self._values, **more})
-        except TemplateNotFound as error:
-            raise CannotRender(f"there is no {file} of the template {self._template}") from error
-        except TemplateError as error:
-            raise CannotRender(f"{self._template}/{file}: {type(error).__name__}") from error
+            return write(self._library)
+        except CannotRender as error:
+            if self._library is self._built_in:
+                raise
+            said = write(self._built_in)
+            log.error("the built-in template stands in: %s", error)
+            TEMPLATE_FALLBACKS.labels(delivery.template).inc()
+            return said
 
-    def line(self, file: str) -> str:
-        """One line, whatever a parameter holds: a line break could start a header."""
-        return " ".join(self.text(file).split())[:MAX_LINE]
 
-
-def locales(wanted: str | None) -> list[str]:
-    """Folders to look in, in order: `pt_BR` gives pt-BR, pt, en."""
-    found = []
-    if wanted and LOCALE.fullmatch(wanted):
-        parts = wanted.replace("_", "-").split("-")
-        found = ["-".join(parts), parts[0].lower()]
-    return list(dict.fromkeys([*found, FALLBACK]))
+def _params(delivery: Claimed) -> Mapping[str, str]:
+    said = {"name": delivery.display_name or "", "title": delivery.title or "", "body": delivery.body or ""}
+    return {**said, **delivery.params}

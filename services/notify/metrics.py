@@ -21,3 +21,13 @@ QUEUE_AGE = Gauge(
     ["channel"],
     multiprocess_mode="max",
 )
+TEMPLATE_PROBLEMS = Gauge(
+    "notify_template_problems",
+    "What was wrong in the operator's folder of templates when this process started; the built-in ones stand there",
+    multiprocess_mode="max",
+)
+TEMPLATE_FALLBACKS = Counter(
+    "notify_template_fallbacks",
+    "Messages written with a built-in template because the operator's failed",
+    ["template"],
+)

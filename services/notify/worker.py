@@ -9,6 +9,7 @@ from pika.exceptions import AMQPError
 
 from services.notify import channels, content, events, sweeper
 from services.notify.config import NotifySettings
+from services.notify.library import CannotRender
 from services.notify.providers import Mail, Outcome, Push, Result
 from services.notify.retries import Policy
 from services.notify.sender import Sender
@@ -58,6 +59,7 @@ def loops(settings: NotifySettings, db: Database, consumer: Consumer) -> dict[st
 
 
 def make_senders(settings: NotifySettings, db: Database) -> list[Sender[Any]]:
+    writer = content.Writer.of(settings)
     common: dict[str, Any] = {
         "db": db,
         "amqp_url": settings.amqp_url.get_secret_value(),
@@ -66,25 +68,25 @@ def make_senders(settings: NotifySettings, db: Database) -> list[Sender[Any]]:
     }
     batch, mail_batch = settings.send_batch, min(settings.send_batch, MAIL_BATCH)
     return [
-        Sender("fcm", channels.fcm(settings), build_push, batch=batch, **common),
-        Sender("apns", channels.apns(settings), build_push, batch=batch, **common),
-        Sender("email", channels.email(settings), build_mail, batch=mail_batch, **common),
+        Sender("fcm", channels.fcm(settings), partial(build_push, writer), batch=batch, **common),
+        Sender("apns", channels.apns(settings), partial(build_push, writer), batch=batch, **common),
+        Sender("email", channels.email(settings), partial(build_mail, writer), batch=mail_batch, **common),
     ]
 
 
-def build_push(delivery: Claimed) -> Push | Result:
+def build_push(writer: content.Writer, delivery: Claimed) -> Push | Result:
     if delivery.token is None or delivery.environment is None:
         return Result(Outcome.NO_TARGET, "the device is gone or belongs to somebody else")
     try:
-        return content.push(delivery, delivery.token, delivery.environment)
-    except content.CannotRender as error:
+        return writer.push(delivery, delivery.token, delivery.environment)
+    except CannotRender as error:
         return Result(Outcome.BAD_REQUEST, str(error))
 
 
-def build_mail(delivery: Claimed) -> Mail | Result:
+def build_mail(writer: content.Writer, delivery: Claimed) -> Mail | Result:
     try:
-        return content.mail(delivery)
-    except content.CannotRender as error:
+        return writer.mail(delivery)
+    except CannotRender as error:
         return Result(Outcome.BAD_REQUEST, str(error))
 
 

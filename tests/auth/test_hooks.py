@@ -135,11 +135,16 @@ def test_mails_go_through_the_hook_and_none_to_notify(make_service: Make, receiv
     service = _hooked(make_service, receiver, "send_mail", redirect_urls="com.example.app://x")
     alice = service.person("alice")
     service.call(
-        "POST", "/signup?redirect_to=com.example.app://x", body={"email": alice.email, "password": "long enough"}
+        "POST",
+        "/signup?redirect_to=com.example.app://x",
+        body={"email": alice.email, "password": "long enough", "data": {"locale": "pt-BR"}},
+        headers={"Accept-Language": "de;q=0.3, ja"},
     )
     assert service.events("message.requested") == []
     assert (_send(service), _send(service)) == (1, 0)
-    data = receiver.of("send_mail")[0].payload["email_data"]
+    payload = receiver.of("send_mail")[0].payload
+    assert (payload["locale"], payload["languages"]) == ("pt-BR", ["ja", "de"])
+    data = payload["email_data"]
     assert (data["email_action_type"], data["redirect_to"]) == ("signup", "com.example.app://x")
     assert alice.keep(service.post("/verify", {"type": "signup", "token_hash": data["token_hash"]})).status == 200
     alice.change(email="new@example.com")

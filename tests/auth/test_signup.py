@@ -37,11 +37,29 @@ def test_the_mail_is_in_the_language_the_request_asks_for(service: Service) -> N
     body = {"email": "alice@example.com", "password": PASSWORD}
     service.post("/signup", body, {"Accept-Language": "pt-BR,pt;q=0.9,en;q=0.5"})
     service.post("/signup", {**body, "email": "mallory@example.com"}, {"Accept-Language": "x'; DROP TABLE users--"})
-    assert service.mails_to("alice@example.com")[0]["locale"] == "pt-BR"
+    mail = service.mails_to("alice@example.com")[0]
+    assert (mail["locale"], mail["languages"]) == ("pt-BR", ["pt-BR", "pt", "en"])
     service.post("/signup", {**body, "email": "bob@example.com", "data": {"locale": "ja"}}, {"Accept-Language": "de"})
     assert service.mails_to("mallory@example.com")[0]["locale"] is None
-    assert service.mails_to("bob@example.com")[0]["locale"] == "ja"
+    mail = service.mails_to("bob@example.com")[0]
+    assert (mail["locale"], mail["languages"]) == ("ja", ["de"])
     assert [event.data["locale"] for event in service.events("user.registered")] == ["pt-BR", None, "ja"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "languages"),
+    [
+        ("en;q=0.5, de-CH, fr;q=0.8, *;q=0.1", ["de-CH", "fr", "en"]),
+        ("it;q=0, ja;q=0.3, zh-Hant-TW;q=0.9, zh-Hant-TW;q=0.2", ["zh-Hant-TW", "ja"]),
+        ("klingonese-of-the-south, en\tGB, ../../etc/passwd, de", ["de"]),
+        (", ".join(f"a{chr(97 + n)}" for n in range(26)), [f"a{chr(97 + n)}" for n in range(10)]),
+        ("*", []),
+    ],
+)
+def test_all_languages_of_the_request_go_along_best_first(service: Service, asked: str, languages: list[str]) -> None:
+    service.post("/signup", {"email": "alice@example.com", "password": PASSWORD}, {"Accept-Language": asked})
+    mail = service.mails_to("alice@example.com")[0]
+    assert (mail["locale"], mail["languages"]) == (next(iter(languages), None), languages)
 
 
 @pytest.mark.parametrize(

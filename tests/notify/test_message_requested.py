@@ -108,7 +108,7 @@ def _send_welcome(publish: Callable[..., UUID], as_sender: Client, alice: Person
     [
         ({"template": "no_such_template"}, "no_such_template"),
         ({"template": "../../etc/passwd"}, "no valid name"),
-        ({"params": {"link": LINK}}, "UndefinedError"),
+        ({"params": {"link": LINK}}, "parameter code is missing"),
         ({"email": "nobody"}, "not a mail"),
         ({"email": "a@example.com\r\nRCPT TO:<b@example.com>"}, "not a mail"),
         ({"email": "a@example.com, b@example.com"}, "not a mail"),

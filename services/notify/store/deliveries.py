@@ -40,7 +40,9 @@ class Delivery:
 class Claimed:
     """A delivery in this sender's hand, with all that its provider needs. `attempt` counts from 1.
 
-    `token` is None when the device is gone, or belongs to somebody else by now.
+    `locales` are languages for it, best first: the message's own, the device's, the person's, those the request asked
+    for. A message's own that is the first the request asked for is no choice of anybody's. `token` is None when the
+    device is gone, or belongs to somebody else by now.
     """
 
     id: UUID
@@ -60,7 +62,7 @@ class Claimed:
     data: dict[str, str]
     priority: str
     collapse_key: str | None
-    locale: str | None
+    locales: list[str]
     display_name: str | None
     token: str | None
     app_id: str | None
@@ -124,8 +126,9 @@ def claim_deliveries(conn: Connection, ids: Sequence[UUID], *, lease_s: float) -
     sql = """
         WITH due AS (
             SELECT d.id, m.template, m.params, m.title, m.body, m.data, m.priority, m.collapse_key, m.expires_at,
-                   m.expires_at <= now() AS is_expired, coalesce(m.locale, v.locale, c.locale) AS locale,
-                   c.display_name, v.token, v.app_id, v.environment
+                   m.expires_at <= now() AS is_expired, c.display_name,
+                   array_remove(ARRAY[nullif(m.locale, m.languages[1]), v.locale, c.locale] || m.languages, NULL)
+                   AS locales, v.token, v.app_id, v.environment
             FROM deliveries d
             JOIN messages m ON m.id = d.message_id
             LEFT JOIN devices v ON v.id = d.device_id AND v.user_id = m.user_id
@@ -138,7 +141,7 @@ def claim_deliveries(conn: Connection, ids: Sequence[UUID], *, lease_s: float) -
         FROM due WHERE d.id = due.id
         RETURNING d.id, d.message_id, d.channel, d.target, d.device_id, d.attempts AS attempt, d.created_at,
                   now() AS claimed_at, due.expires_at, due.is_expired, due.template, due.params, due.title, due.body,
-                  due.data, due.priority, due.collapse_key, due.locale, due.display_name, due.token, due.app_id,
+                  due.data, due.priority, due.collapse_key, due.locales, due.display_name, due.token, due.app_id,
                   due.environment
     """
     return fetch_all(conn, Claimed, sql, {"ids": list(ids), "lease_s": lease_s})

@@ -60,16 +60,16 @@ def insert_message(conn: Connection, fields: dict[str, Any]) -> Message | None:
     """The new message, or None if its id is there already. Lives `ttl_s` seconds, or until `expires_at`."""
     sql = f"""
         INSERT INTO messages (id, sender_id, user_id, email, channels, template, params, title, body, data, priority,
-                              collapse_key, locale, expires_at)
+                              collapse_key, locale, languages, expires_at)
         VALUES (%(id)s, %(sender_id)s, %(user_id)s, %(email)s, %(channels)s, %(template)s, %(params)s, %(title)s,
-                %(body)s, %(data)s, %(priority)s, %(collapse_key)s, %(locale)s,
+                %(body)s, %(data)s, %(priority)s, %(collapse_key)s, %(locale)s, %(languages)s::text[],
                 coalesce(%(expires_at)s, now() + %(ttl_s)s * interval '1 second'))
         ON CONFLICT (id) DO NOTHING
         RETURNING {COLUMNS}
     """  # noqa: S608 — a constant
     defaults: dict[str, Any] = {
         "sender_id": None, "user_id": None, "email": None, "params": {}, "title": None, "body": None, "data": {},
-        "priority": "high", "collapse_key": None, "locale": None, "expires_at": None, "ttl_s": None,
+        "priority": "high", "collapse_key": None, "locale": None, "languages": [], "expires_at": None, "ttl_s": None,
     }  # fmt: skip
     values = {**defaults, **fields}
     values["params"], values["data"] = Json(values["params"]), Json(values["data"])
