@@ -98,8 +98,15 @@ def _operations(document: dict[str, Any]) -> Iterator[Operation]:
 
 
 def _refused(answer: requests.Response, what: str) -> None:
-    """A 4xx, as a problem document with a code and a detail."""
+    """A 4xx: a problem document with a code and a detail, a page of the provider, or an error of RFC 6749."""
     assert 400 <= answer.status_code < 500, f"{what}: {answer.status_code} {answer.text[:300]}"
+    if "/auth/oauth/" in answer.request.path_url:
+        if answer.headers["Content-Type"].startswith("text/html"):
+            assert "default-src 'none'" in answer.headers["Content-Security-Policy"], what
+            return
+        if answer.headers["Content-Type"] == "application/json":
+            assert re.fullmatch("[a-z_]+", answer.json()["error"]), what
+            return
     assert answer.headers["Content-Type"].startswith("application/problem+json"), what
     problem = json.loads(answer.content)
     assert problem["code"] and problem["detail"] and problem["status"] == answer.status_code, what
