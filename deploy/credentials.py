@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = ROOT / "deploy" / "compose"
 COMPONENTS = ["gateway", "auth", "profile", "data", "notify"]
 DATABASES = ["auth", "profile", "notify"]
+OWNERS = {"auth": "auth_owner"}  # who owns a database instead of the role that works with it; for `migrate` alone
 
 Files = dict[str, str]
 
@@ -55,7 +56,9 @@ def password() -> str:
 class Passwords:
     """One for each account of each server; nobody shares one."""
 
-    postgres: Files = field(default_factory=lambda: {role: password() for role in ("postgres", *DATABASES)}, repr=False)
+    postgres: Files = field(
+        default_factory=lambda: {role: password() for role in ("postgres", *DATABASES, *OWNERS.values())}, repr=False
+    )
     rabbitmq: Files = field(default_factory=lambda: {user: password() for user in broker_permissions.USERS}, repr=False)
     mongo: Files = field(
         default_factory=lambda: {"root": password(), "data": password(), "keyfile": secrets.token_hex(128)}, repr=False
@@ -69,8 +72,7 @@ def of_component(component: str, passwords: Passwords, hosts: Hosts) -> Files:
         "amqp_url": f"amqp://{component}:{passwords.rabbitmq[component]}@{hosts.rabbitmq}/{broker_permissions.VHOST}"
     }
     if component in DATABASES:
-        address = f"{component}:{passwords.postgres[component]}@{hosts.postgres}"
-        files["database_url"] = f"postgresql://{address}/{component}{hosts.postgres_options}"
+        files["database_url"] = database_url(component, component, passwords, hosts)
     if component == "data":
         files["mongo_url"] = (
             f"mongodb://data:{passwords.mongo['data']}@{hosts.mongo}/?replicaSet=mongo&authSource=admin"
@@ -78,6 +80,16 @@ def of_component(component: str, passwords: Passwords, hosts: Hosts) -> Files:
     if component == "auth":
         files["secret_keys"] = passwords.secret_key
     return files
+
+
+def for_migrations(component: str, passwords: Passwords, hosts: Hosts) -> Files:
+    """What only the component's `migrate` reads, beside what the component does."""
+    return {"migrate_database_url": database_url(component, OWNERS[component], passwords, hosts)}
+
+
+def database_url(database: str, role: str, passwords: Passwords, hosts: Hosts) -> str:
+    address = f"{role}:{passwords.postgres[role]}@{hosts.postgres}"
+    return f"postgresql://{address}/{database}{hosts.postgres_options}"
 
 
 def of_simulators(host: str) -> Files:
@@ -108,6 +120,8 @@ def compose(folder: Path, public_url: str, *, with_simulators: bool) -> None:
             raise FileExistsError(f"{path} is there already; the servers' volumes were made with its passwords.")
     passwords = Passwords()
     folders = {component: of_component(component, passwords, COMPOSE_HOSTS) for component in COMPONENTS}
+    for component in OWNERS:
+        folders[f"{component}-migrate"] = folders[component] | for_migrations(component, passwords, COMPOSE_HOSTS)
     folders["postgres"] = passwords.postgres
     folders["mongo"] = passwords.mongo
     folders["rabbitmq"] = {"definitions.json": json.dumps(broker_permissions.definitions(passwords.rabbitmq), indent=2)}
@@ -132,6 +146,8 @@ def kubernetes(*, with_simulators: bool) -> dict[str, Any]:
     """A List of Secrets: one for each component, and those the servers of both overlays are made from."""
     passwords = Passwords()
     found = {f"{component}-secrets": of_component(component, passwords, KUBERNETES_HOSTS) for component in COMPONENTS}
+    for component in OWNERS:
+        found[f"{component}-migrate-secrets"] = for_migrations(component, passwords, KUBERNETES_HOSTS)
     if with_simulators:
         found["simulators"] = of_simulators("simulators")
         found["notify-secrets"] |= for_sender(found["simulators"])
@@ -142,8 +158,8 @@ def kubernetes(*, with_simulators: bool) -> dict[str, Any]:
     for user in COMPONENTS:  # production: the topology operator's users
         found[f"rabbitmq-{user}"] = {"username": user, "password": passwords.rabbitmq[user]}
     secrets_ = [secret(name, files) for name, files in found.items()]
-    for role in DATABASES:  # production: CloudNativePG's managed roles
-        basic = secret(f"postgres-{role}", {"username": role, "password": passwords.postgres[role]})
+    for role in (*DATABASES, *OWNERS.values()):  # production: CloudNativePG's managed roles
+        basic = secret(f"postgres-{role.replace('_', '-')}", {"username": role, "password": passwords.postgres[role]})
         basic["type"] = "kubernetes.io/basic-auth"
         basic["metadata"]["labels"]["cnpg.io/reload"] = "true"
         secrets_.append(basic)

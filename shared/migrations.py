@@ -51,14 +51,15 @@ def migrate(database: Database, folder: Path) -> list[str]:
     """Apply what is missing, each file in a transaction of its own; the names applied now."""
     with database.transaction() as conn:
         execute(conn, "SELECT pg_advisory_xact_lock(%(lock)s)", {"lock": LOCK})
-        execute(
-            conn,
-            """
-            CREATE TABLE IF NOT EXISTS schema_migrations (
-                name text PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()
+        if not _is_there(conn):  # whoever may not make tables may still find that none is missing
+            execute(
+                conn,
+                """
+                CREATE TABLE schema_migrations (
+                    name text PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()
+                )
+                """,
             )
-            """,
-        )
     names = []
     for migration in read(folder):
         with database.transaction() as conn:
@@ -98,7 +99,11 @@ def _apply(conn: Connection, migration: Migration) -> bool:
 
 
 def _applied(conn: Connection) -> list[Applied]:
-    exists = "SELECT to_regclass('schema_migrations')::text AS name, '' AS checksum"
-    if all(row.name is None for row in fetch_all(conn, Applied, exists)):
+    if not _is_there(conn):
         return []
     return fetch_all(conn, Applied, "SELECT name, checksum FROM schema_migrations")
+
+
+def _is_there(conn: Connection) -> bool:
+    exists = "SELECT to_regclass('schema_migrations')::text AS name, '' AS checksum"
+    return any(row.name is not None for row in fetch_all(conn, Applied, exists))

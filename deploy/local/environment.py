@@ -5,7 +5,7 @@ Secrets are written to a folder for each component, which it reads through SECRE
 
 import base64
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deploy.local import broker_permissions, simulators
@@ -17,6 +17,7 @@ from deploy.local.settings import Settings
 
 COMPONENTS = ["gateway", "auth", "profile", "data", "notify"]
 DATABASES = ["auth", "profile", "notify"]
+OWNERS = {"auth": "auth_owner"}  # databases that belong to another role than the one that works with them
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,9 @@ class Servers:
     mongo: Mongo
     database_passwords: dict[str, str] = field(repr=False)
 
-    def database_url(self, name: str) -> str:
-        return self.postgres.url(name, self.database_passwords[name], name)
+    def database_url(self, name: str, role: str | None = None) -> str:
+        role = role or name
+        return self.postgres.url(role, self.database_passwords[role], name)
 
 
 def servers(settings: Settings) -> Servers:
@@ -59,7 +61,7 @@ def servers(settings: Settings) -> Servers:
             log=settings.logs / "rabbitmq.log",
         ),
         mongo=Mongo(settings.home / "mongo", settings.port_of("mongo"), log=settings.logs / "mongo.log"),
-        database_passwords={name: kept.get(f"postgres/{name}") for name in DATABASES},
+        database_passwords={name: kept.get(f"postgres/{name}") for name in (*DATABASES, *OWNERS.values())},
     )
 
 
@@ -124,6 +126,15 @@ def environments(settings: Settings, on: Servers, sender: simulators.Credentials
         if component in DATABASES:
             environment.secret["DATABASE_URL"] = on.database_url(component)
     return table
+
+
+def for_migrations(settings: Settings, component: str, environment: Environment, on: Servers) -> dict[str, str]:
+    """The variables of `migrate`, where it gets more than the component: the role that owns the database."""
+    if component not in OWNERS:
+        return {}
+    secret = {"MIGRATE_DATABASE_URL": on.database_url(component, OWNERS[component])}
+    own = replace(environment, secret=environment.secret | secret)
+    return process_environment(settings, f"{component}-migrations", own)
 
 
 def common(settings: Settings, component: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import psycopg2
 from psycopg2 import sql
-from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT, connection
+from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT, connection, cursor
 
 from deploy.local.server import HOST, NotReady, Server, ServerError, base_env
 
@@ -128,19 +128,43 @@ class Postgres(Server):
         database = database or name
         with self.admin() as conn, conn.cursor() as cur:
             cur.execute("SELECT pg_advisory_lock(1)")  # two at once would revoke the same right at the same time
-            cur.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name])
-            verb = sql.SQL("ALTER" if cur.fetchone() else "CREATE")
-            cur.execute(
-                sql.SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD {}").format(
-                    verb, sql.Identifier(name), sql.Literal(password)
-                )
-            )
+            self._create_role(cur, name, password)
             cur.execute("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
         self.create_database(database, owner=name, template=template)
         return self.url(name, password, database)
 
-    def create_database(self, name: str, *, owner: str, template: str | None = None) -> None:
-        """Make the database unless it exists; `template` copies another one, which nobody may be connected to."""
+    def create_owner(self, name: str, password: str, *, database: str, role: str) -> str:
+        """Another role that owns this database, so that the one which works with it owns nothing; return its URL.
+
+        What the other made before it may take over, for it is a member of it. Repeating sets the password again.
+        """
+        with self.admin() as conn, conn.cursor() as cur:
+            cur.execute("SELECT pg_advisory_lock(1)")
+            self._create_role(cur, name, password)
+            names = {"owner": sql.Identifier(name), "role": sql.Identifier(role), "database": sql.Identifier(database)}
+            for statement in (
+                "GRANT {role} TO {owner}",
+                "ALTER DATABASE {database} OWNER TO {owner}",
+                "GRANT CONNECT ON DATABASE {database} TO {role}",
+            ):
+                cur.execute(sql.SQL(statement).format(**names))
+        return self.url(name, password, database)
+
+    @staticmethod
+    def _create_role(cur: cursor, name: str, password: str) -> None:
+        cur.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name])
+        verb = sql.SQL("ALTER" if cur.fetchone() else "CREATE")
+        cur.execute(
+            sql.SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD {}").format(
+                verb, sql.Identifier(name), sql.Literal(password)
+            )
+        )
+
+    def create_database(self, name: str, *, owner: str, template: str | None = None, role: str | None = None) -> None:
+        """Make the database unless it exists; `template` copies another one, which nobody may be connected to.
+
+        `role` is who may enter it, beside its owner.
+        """
         with self.admin() as conn, conn.cursor() as cur:
             cur.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
             if not cur.fetchone():
@@ -150,6 +174,9 @@ class Postgres(Server):
                     )
                 )
             cur.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
+            if role and role != owner:
+                grant = sql.SQL("GRANT CONNECT ON DATABASE {} TO {}")
+                cur.execute(grant.format(sql.Identifier(name), sql.Identifier(role)))
 
     def drop_database(self, name: str) -> None:
         """Drop it if it exists, ending the connections to it."""

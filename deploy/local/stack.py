@@ -152,15 +152,16 @@ class Stack:
             if part.name in environment.DATABASES:
                 steps.append(Job(f"{part.name}-database", partial(create_database, on, part.name), ("postgres",)))
             if part.name in environment.COMPONENTS and part.name != "gateway":
-                steps.append(self._migrations(part))
+                more = environment.for_migrations(self.settings, part.name, table[part.name], on)
+                steps.append(self._migrations(part, more))
             steps.append(part)
         return steps
 
-    def _migrations(self, part: Part) -> Job:
+    def _migrations(self, part: Part, more: dict[str, str]) -> Job:
         name = f"{part.name}-migrations"
         command = [sys.executable, "-m", f"services.{part.name}", "migrate"]
         needs = f"{part.name}-database" if part.name in environment.DATABASES else "mongo"
-        return Job(name, partial(run_job, self.settings, name, command, part.env, ROOT), (needs,))
+        return Job(name, partial(run_job, self.settings, name, command, part.env | more, ROOT), (needs,))
 
     def _prepare(self) -> None:
         on = environment.servers(self.settings)
@@ -249,6 +250,8 @@ class Stack:
 
 def create_database(on: environment.Servers, name: str) -> None:
     on.postgres.create_role_and_database(name, on.database_passwords[name])
+    if owner := environment.OWNERS.get(name):
+        on.postgres.create_owner(owner, on.database_passwords[owner], database=name, role=name)
 
 
 def independent(steps: Sequence[Step]) -> list[Step]:

@@ -4,13 +4,13 @@ import argparse
 import os
 import sys
 
-from services.auth import keys, resealing, roles, store, worker
+from services.auth import keys, ownership, resealing, roles, store, worker
 from services.auth.config import MIGRATIONS, AuthSettings
 from services.auth.keys import FRESH_S
 from services.auth.parts import Parts
 from services.auth.tokens import mint_service_token
 from services.auth.user_import import import_users
-from shared import logs, migrations
+from shared import logs
 from shared.settings import load
 
 
@@ -32,7 +32,7 @@ def _work(settings: AuthSettings, _: argparse.Namespace) -> int:
 def _migrate(settings: AuthSettings, _: argparse.Namespace) -> int:
     logs.configure("auth", settings.log_level)
     parts = Parts.of(settings)
-    migrations.migrate(parts.db, MIGRATIONS)
+    ownership.migrate(parts.db, settings, settings.database_url, MIGRATIONS)
     with parts.db.transaction() as conn:
         keys.make_first_key(conn, parts.sealer)
     return 0

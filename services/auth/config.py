@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, HttpUrl, SecretStr, TypeAdapter, field_validator, model_validator
 
 from services.auth.addresses import normalise
+from services.auth.ownership import OwnerSettings
 from services.auth.phones import normalise_phone
 from services.auth.places import FORBIDDEN_SCHEMES, Places
 from services.auth.protection_settings import ProtectionSettings
@@ -21,7 +22,7 @@ HOOKS = ("send_sms", "send_mail", "before_user_created", "access_token")
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-class AuthSettings(ProtectionSettings, Settings):
+class AuthSettings(OwnerSettings, ProtectionSettings, Settings):
     database_url: PostgresUrl = Field(description="postgresql://role:password@host:port/database")
     secret_keys: SecretStr = Field(
         description="base64 of 32 random bytes, or several separated by commas: the first one writes, all read"

@@ -25,7 +25,7 @@ from services.auth.app import create_app
 from services.auth.config import AuthSettings
 from services.auth.parts import Parts
 from shared.contracts import Envelope
-from shared.postgres import Database
+from shared.postgres import Database, execute
 from tests.support.databases import Databases
 
 T = TypeVar("T")
@@ -123,8 +123,8 @@ class Person:
 class Service:
     """The service under test, called in process; its database is real and its own."""
 
-    def __init__(self, app: Flask) -> None:
-        self.app = app
+    def __init__(self, app: Flask, owners_url: str) -> None:
+        self.app, self.owners_url = app, owners_url
         self.parts: Parts = app.extensions["auth"]
         self.db: Database = self.parts.db
 
@@ -185,14 +185,21 @@ class Service:
             cursor.execute(sql, params)
             return [dict(row) for row in cursor.fetchall()] if cursor.description else []
 
+    def as_owner(self, sql: str, **params: Any) -> None:
+        """Do what the service's own role may not: it owns no table."""
+        owner = Database(self.owners_url, size=1)
+        with owner.transaction() as conn:
+            execute(conn, sql, params)
+        owner.close()
+
     @contextmanager
     def without_outbox(self) -> Iterator[None]:
         """No event can be written."""
-        self.rows("ALTER TABLE outbox RENAME TO elsewhere")
+        self.as_owner("ALTER TABLE outbox RENAME TO elsewhere")
         try:
             yield
         finally:
-            self.rows("ALTER TABLE elsewhere RENAME TO outbox")
+            self.as_owner("ALTER TABLE elsewhere RENAME TO outbox")
 
     def events(self, type: str | None = None) -> list[Envelope]:
         """What waits in the outbox, in order."""
@@ -307,11 +314,12 @@ def make_settings(clean_databases: CleanDatabases) -> Callable[..., AuthSettings
 
 
 @pytest.fixture
-def make_service(make_settings: Callable[..., AuthSettings]) -> Iterator[Make]:
+def make_service(make_settings: Callable[..., AuthSettings], databases: Databases) -> Iterator[Make]:
     made: list[Service] = []
 
     def make(**changes: Any) -> Service:
-        made.append(Service(create_app(make_settings(**changes))))
+        settings = make_settings(**changes)
+        made.append(Service(create_app(settings), databases.owners_url(settings.database_url.get_secret_value())))
         return made[-1]
 
     yield make

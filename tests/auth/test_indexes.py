@@ -61,11 +61,10 @@ def planned(service: Service, monkeypatch: pytest.MonkeyPatch, pytestconfig: pyt
         SELECT gen_random_uuid(), id, 'google', id::text, email FROM users
         """
     )
+    service.as_owner("ANALYZE users, sessions, identities")
     monkeypatch.setattr(shared.postgres, "PlainCursor", Explaining)
     plans.clear()
     conn = psycopg2.connect(service.parts.settings.database_url.get_secret_value(), cursor_factory=Explaining)
-    with conn.cursor(cursor_factory=PlainCursor) as cursor:
-        cursor.execute("ANALYZE users, sessions, identities")
     yield conn
     conn.rollback()
     conn.close()

@@ -19,7 +19,8 @@ OLD, NEW = os.urandom(32), os.urandom(32)
 @pytest.fixture
 def vault(service: Service) -> Service:
     """A table of another noun, with uuids for keys and secrets under the old key."""
-    service.rows("CREATE TABLE vault (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), note_sealed bytea)")
+    service.as_owner("CREATE TABLE vault (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), note_sealed bytea)")
+    service.as_owner("GRANT ALL ON vault TO auth")
     service.rows("INSERT INTO vault (note_sealed) SELECT NULL FROM generate_series(1, %(n)s)", n=ROWS)
     for row in service.rows("SELECT id FROM vault"):
         sealed = Sealer([OLD]).seal(str(row["id"]).encode(), context_of("vault", row["id"]))
@@ -30,7 +31,7 @@ def vault(service: Service) -> Service:
 @pytest.fixture(autouse=True)
 def no_vault(service: Service) -> object:
     yield
-    service.rows("DROP TABLE IF EXISTS vault")
+    service.as_owner("DROP TABLE IF EXISTS vault")
 
 
 def _opened(service: Service, sealer: Sealer) -> int:

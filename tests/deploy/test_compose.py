@@ -38,6 +38,16 @@ def test_each_service_has_its_three_processes_from_one_image() -> None:
     assert service("simulators")["profiles"] == ["dev"]
 
 
+def test_only_migrations_are_given_the_role_that_owns_the_tables() -> None:
+    for name in SERVICES:
+        for suffix in ("", "-worker"):
+            (mount,) = service(f"{name}{suffix}")["volumes"]
+            assert mount["source"] == f"deploy/compose/secrets/{name}"
+        (mount,) = service(f"{name}-migrate")["volumes"]
+        own = "-migrate" if name in credentials.OWNERS else ""
+        assert mount["source"] == f"deploy/compose/secrets/{name}{own}"
+
+
 def test_ours_run_without_any_privilege_on_a_read_only_root() -> None:
     for name, found in COMPOSE["services"].items():
         if name not in SERVERS:

@@ -67,14 +67,17 @@ def test_each_service_on_postgresql_has_a_role_and_a_database_of_its_own() -> No
     owners = {
         manifest["spec"]["name"]: manifest["spec"]["owner"] for manifest in custom() if manifest["kind"] == "Database"
     }
-    assert set(roles) == set(owners) == set(credentials.DATABASES)
+    assert set(owners) == set(credentials.DATABASES)
+    assert set(roles) == {*credentials.DATABASES, *credentials.OWNERS.values()}
     for role, secret in roles.items():
-        assert owners[role] == role
         basic = SECRETS[secret]
         assert basic["type"] == "kubernetes.io/basic-auth"
         assert basic["stringData"]["username"] == role
-        url = SECRETS[f"{role}-secrets"]["stringData"]["database_url"]
-        assert url.startswith(f"postgresql://{role}:{basic['stringData']['password']}@postgres-rw:5432/{role}")
+        database = next((name for name, owner in credentials.OWNERS.items() if owner == role), role)
+        assert owners[database] == credentials.OWNERS.get(database, role)
+        found = SECRETS[f"{database}-secrets" if database == role else f"{database}-migrate-secrets"]["stringData"]
+        url = found["database_url" if database == role else "migrate_database_url"]
+        assert url.startswith(f"postgresql://{role}:{basic['stringData']['password']}@postgres-rw:5432/{database}")
 
 
 def test_the_mongo_account_is_the_one_in_the_url() -> None:

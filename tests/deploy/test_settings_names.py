@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -60,13 +61,33 @@ def test_no_config_map_holds_a_secret(target: str) -> None:
     assert not of_kind(target, "Secret"), "a committed Secret is no secret"
 
 
+def secrets_of(volume: dict[str, Any]) -> set[str]:
+    """The names of the Secrets that make a volume."""
+    parts = [part["secret"]["name"] for part in volume.get("projected", {}).get("sources", []) if "secret" in part]
+    return {*parts, *([volume["secret"]["secretName"]] if "secret" in volume else [])}
+
+
+def is_migration(owner: dict[str, Any]) -> bool:
+    return bool(owner["kind"] == "Job")
+
+
+@pytest.mark.parametrize("target", [*BASES, *OVERLAYS])
+def test_only_migrations_have_the_password_of_the_role_that_owns_the_tables(target: str) -> None:
+    for owner, template in pod_templates(target):
+        for volume in template["spec"]["volumes"]:
+            if any("migrate" in name for name in secrets_of(volume)):
+                assert is_migration(owner), f"{target} {name_of(owner)}"
+    for component in COMPONENTS:
+        files = credentials.of_component(component, credentials.Passwords(), credentials.KUBERNETES_HOSTS)
+        assert not any(role in text for role in credentials.OWNERS.values() for text in files.values())
+
+
 @pytest.mark.parametrize("target", [*BASES, *OVERLAYS])
 def test_every_secret_a_pod_mounts_is_made_by_deploy_credentials(target: str) -> None:
     made = {secret["metadata"]["name"] for secret in credentials.kubernetes(with_simulators=True)["items"]}
     for owner, template in pod_templates(target):
         for volume in template["spec"]["volumes"]:
-            if "secret" in volume:
-                assert volume["secret"]["secretName"] in made, f"{target} {name_of(owner)}"
+            assert secrets_of(volume) <= made, f"{target} {name_of(owner)}"
 
 
 @pytest.mark.parametrize("target", BASES)
@@ -79,7 +100,8 @@ def test_every_process_of_a_component_has_the_same_environment(target: str) -> N
         assert container["env"] == [{"name": "SECRETS_DIR", "value": SECRETS_DIR}], name_of(owner)
         mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
         volumes = {volume["name"]: volume for volume in template["spec"]["volumes"]}
-        assert volumes[mounts[SECRETS_DIR]]["secret"]["secretName"] == f"{component}-secrets", name_of(owner)
+        own = {f"{component}-migrate-secrets"} if is_migration(owner) and component in credentials.OWNERS else set()
+        assert secrets_of(volumes[mounts[SECRETS_DIR]]) == {f"{component}-secrets"} | own, name_of(owner)
         assert "/tmp" in mounts, name_of(owner)
 
 

@@ -23,6 +23,7 @@ from services.auth.store.assurance import (
     raise_session,
 )
 from services.auth.store.audit import (
+    delete_old_audit,
     insert_audit,
 )
 from services.auth.store.auth_codes import (
@@ -206,6 +207,7 @@ __all__ = [
     "delete_gone_guests",
     "delete_hook_call",
     "delete_identity",
+    "delete_old_audit",
     "delete_old_merges",
     "delete_one_time_tokens",
     "delete_passkey",

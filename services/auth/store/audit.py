@@ -1,9 +1,15 @@
-"""Queries on the audit log. It only grows: nothing here changes or deletes what was noted."""
+"""Queries on the audit log. The service may add and read; what is old or erased goes by rules of the database."""
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from shared.postgres import Connection, execute
+from shared.postgres import Connection, execute, fetch_one
+
+
+@dataclass(frozen=True)
+class Count:
+    count: int
 
 
 def insert_audit(
@@ -32,3 +38,9 @@ def insert_audit(
         "details": details or {},
     }
     execute(conn, sql, params)
+
+
+def delete_old_audit(conn: Connection, *, limit: int) -> int:
+    """Have the oldest rows deleted that are past the time the owner of the log keeps them; how many."""
+    row = fetch_one(conn, Count, "SELECT audit_log_shorten(%(limit)s) AS count", {"limit": limit})
+    return row.count if row else 0

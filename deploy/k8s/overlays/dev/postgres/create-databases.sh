@@ -9,3 +9,11 @@ CREATE DATABASE :"role" OWNER :"role";
 REVOKE CONNECT ON DATABASE :"role" FROM PUBLIC;
 SQL
 done
+# Auth's database belongs to a role that only its `migrate` logs in as: the service cannot change its own audit log.
+password=$(cat /run/secrets/postgres/auth_owner)
+psql -v ON_ERROR_STOP=1 --username postgres --dbname postgres -v password="$password" <<'SQL'
+CREATE ROLE auth_owner LOGIN PASSWORD :'password';
+GRANT auth TO auth_owner;
+ALTER DATABASE auth OWNER TO auth_owner;
+GRANT CONNECT ON DATABASE auth TO auth;
+SQL
