@@ -20,6 +20,22 @@ MailType = Literal[
 VerifyType = Literal[MailType, "sms", "phone_change"]
 
 
+class MetaSecurity(ClientBody):
+    captcha_token: SecretStr | None = Field(None, description="what the captcha gave the app that showed it")
+
+
+class CaptchaBody(ClientBody):
+    """A request that may need a captcha (see captcha.py)."""
+
+    gotrue_meta_security: MetaSecurity | None = None
+
+    @property
+    def captcha_token(self) -> str:
+        """What the app says it solved; empty without any."""
+        said = self.gotrue_meta_security and self.gotrue_meta_security.captcha_token
+        return said.get_secret_value().strip() if said else ""
+
+
 class PkceBody(ClientBody):
     """Both or neither. With them the link of the mail gives the app a code instead of a session."""
 
@@ -32,7 +48,7 @@ class PkceBody(ClientBody):
         return Challenge.of(self.code_challenge, self.code_challenge_method)
 
 
-class SignUp(PkceBody):
+class SignUp(CaptchaBody, PkceBody):
     """An address or a number, and a password; or neither, for a guest."""
 
     email: Email | None = None
@@ -46,7 +62,7 @@ class Merge(ClientBody):
     guest_token: SecretStr = Field(min_length=1, max_length=8192, description="an access token of the guest")
 
 
-class Otp(PkceBody):
+class Otp(CaptchaBody, PkceBody):
     """Either an address or a number."""
 
     email: Email | None = None
@@ -56,12 +72,12 @@ class Otp(PkceBody):
     create_user: bool | None = Field(True, description="false: only for users there are")
 
 
-class MagicLink(PkceBody):
+class MagicLink(CaptchaBody, PkceBody):
     email: Email
     data: Metadata | None = Field(None, description="becomes user_metadata of a new user")
 
 
-class Recovery(PkceBody):
+class Recovery(CaptchaBody, PkceBody):
     email: Email
 
 
@@ -69,7 +85,7 @@ class GrantQuery(ClientQuery):
     grant_type: Literal["password", "refresh_token", "pkce"]
 
 
-class Grant(ClientBody):
+class Grant(CaptchaBody):
     """Which members are needed depends on `grant_type`."""
 
     email: Email | None = None
@@ -111,7 +127,7 @@ class LinkForm(Form, LinkQuery):
     password: Password | None = Field(None, description="for an address with sign-ups under different passwords")
 
 
-class Resend(PkceBody):
+class Resend(CaptchaBody, PkceBody):
     """`signup` and `email_change` go with an address, `sms` and `phone_change` with a number."""
 
     type: Literal["signup", "email", "email_change", "sms", "phone_change"]

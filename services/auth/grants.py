@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from services.auth import bodies, models, rows, store
 from services.auth.bodies import need
+from services.auth.captcha_check import require_captcha
 from services.auth.codes import hash_of_link
 from services.auth.metrics import LOG_INS
 from services.auth.parts import here
@@ -30,7 +31,9 @@ class Proof:
 def by_password(body: bodies.Grant) -> models.Session:
     """Unknown address, wrong password: the same answer after the same work."""
     address = body.phone if body.phone is not None and body.email is None else need(body.email, "email")
-    proof = prove(address, need(body.password, "password").get_secret_value())
+    password = need(body.password, "password").get_secret_value()
+    require_captcha(body)
+    proof = prove(address, password)
     with here.db.transaction() as conn:
         entered, session = enter(conn, proof)
     LOG_INS.labels("succeeded").inc()

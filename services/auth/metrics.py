@@ -13,4 +13,7 @@ SESSIONS_ENDED = Counter("auth_sessions_ended", "Sessions ended early, by reason
 FACTOR_CHECKS = Counter(
     "auth_factor_checks", "Answers to a second factor, by its kind and what became of them", ["kind", "result"]
 )
+CAPTCHAS = Counter(
+    "auth_captchas", "Captchas by result: solved, refused, missing, failed (no verdict), or passed_over", ["result"]
+)
 THROTTLED = Counter("auth_throttled", "Tries that were refused unjudged, by the count that was full", ["by"])

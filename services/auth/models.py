@@ -46,7 +46,7 @@ Metadata = Annotated[dict[str, Any], AfterValidator(_fit)]
 
 class ClientBody(Body):
     """A body of the protocol: members this service does not know are ignored, for its clients send such
-    (`gotrue_meta_security`, `code_challenge`, `channel`, …) and newer clients will send more."""
+    (`code_challenge`, `channel`, …) and newer clients will send more."""
 
     model_config = ConfigDict(extra="ignore")
 

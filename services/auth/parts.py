@@ -6,6 +6,7 @@ from typing import cast
 from flask import current_app
 from werkzeug.local import LocalProxy
 
+from services.auth.captcha import Captcha
 from services.auth.config import AuthSettings, decode_keys
 from services.auth.keys import KeyRing
 from services.auth.passwords import Passwords
@@ -22,6 +23,7 @@ class Parts:
     keys: KeyRing
     passwords: Passwords
     webhooks: Webhooks
+    captcha: Captcha | None
 
     @classmethod
     def of(cls, settings: AuthSettings) -> "Parts":
@@ -31,7 +33,8 @@ class Parts:
         passwords = Passwords(settings.password_hashers, queue=settings.password_queue, wait_s=settings.password_wait_s)
         secrets = decode_secrets(settings.hook_secrets.get_secret_value())
         webhooks = Webhooks(secrets, timeout_s=settings.hook_timeout_s)
-        return cls(settings, db, sealer, KeyRing(db, sealer), passwords, webhooks)
+        captcha = Captcha.of(settings, at_once=max(1, settings.web_threads * 3 // 4))
+        return cls(settings, db, sealer, KeyRing(db, sealer), passwords, webhooks, captcha)
 
 
 here = cast(Parts, LocalProxy(lambda: current_app.extensions["auth"]))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.auth import bodies, hooks, kinds, mails, models, phone_log_in, rows, store
+from services.auth.captcha_check import require_captcha
 from services.auth.parts import here
 from services.auth.pkce import Challenge
 from services.auth.registration import register, rehearse
@@ -25,6 +26,7 @@ def send_otp(query: models.RedirectQuery, body: bodies.Otp) -> models.Nothing:
     if body.email is not None and body.phone is not None:
         raise BadRequest("Only an email address or phone number should be provided", code="validation_failed")
     challenge, makes_user = body.challenge, body.create_user is not False
+    require_captcha(body)
     refusal = hooks.refusal_of_user(body.email, body.phone, body.data or {}) if makes_user else None
     if body.phone is not None:
         phone_log_in.send_otp(body, body.phone, refusal)
@@ -39,6 +41,7 @@ def send_otp(query: models.RedirectQuery, body: bodies.Otp) -> models.Nothing:
 def send_magic_link(query: models.RedirectQuery, body: bodies.MagicLink) -> models.Nothing:
     """The same, as older clients ask for it."""
     challenge = body.challenge
+    require_captcha(body)
     refusal = hooks.refusal_of_user(body.email, None, body.data or {})
     _send_magic_link(_Wish(body.email, body.data or {}, query.redirect_to, challenge, True, refusal))
     return models.Nothing()
@@ -48,7 +51,9 @@ def send_magic_link(query: models.RedirectQuery, body: bodies.MagicLink) -> mode
 @public
 def recover(query: models.RedirectQuery, body: bodies.Recovery) -> models.Nothing:
     """Send a code and a link to somebody who forgot the password."""
-    send_recovery(body.email, redirect_to=query.redirect_to, challenge=body.challenge)
+    challenge = body.challenge
+    require_captcha(body)
+    send_recovery(body.email, redirect_to=query.redirect_to, challenge=challenge)
     return models.Nothing()
 
 
@@ -57,6 +62,7 @@ def recover(query: models.RedirectQuery, body: bodies.Recovery) -> models.Nothin
 def resend(query: models.RedirectQuery, body: bodies.Resend) -> models.Nothing:
     """Send the mails of a sign-up or of a change of address again, at most once an interval."""
     challenge = body.challenge
+    require_captcha(body)
     if body.type in (kinds.SMS, kinds.PHONE_CHANGE):
         phone_log_in.resend(bodies.need(body.phone, "phone"), body.type)
         return models.Nothing()

@@ -3,6 +3,7 @@
 from typing import Any
 
 from services.auth import bodies, grants, guests, hooks, kinds, mails, models, phone_log_in, rows, store
+from services.auth.captcha_check import require_captcha
 from services.auth.metrics import SIGN_UPS
 from services.auth.parts import here
 from services.auth.passwords import require_strong
@@ -24,6 +25,7 @@ def sign_up(query: models.RedirectQuery, body: bodies.SignUp) -> models.SignUpAn
 
     Without address and password a guest comes in.
     """
+    require_captcha(body)
     refusal = hooks.refusal_of_user(body.email, body.phone, body.data or {})
     if refusal is not None:
         raise refusal

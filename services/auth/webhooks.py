@@ -37,23 +37,7 @@ class Webhooks:
         `call_id` is the same for every attempt, so that a receiver does not do the same twice.
         """
         body = json.dumps(payload, ensure_ascii=False, separators=(",", ":"), default=str).encode()
-        ends_at = time.monotonic() + self._timeout_s
-        try:
-            with requests.post(
-                url,
-                data=body,
-                headers=self._headers(str(call_id), int(time.time()), body),
-                timeout=self._timeout_s,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                return self._read(response, ends_at)
-        except requests.Timeout as error:
-            raise HookFailed("did not answer in time", "hook_timeout") from error
-        except requests.RequestException as error:
-            if time.monotonic() >= ends_at:  # of an answer that stops halfway, requests says the connection was lost
-                raise HookFailed("did not answer in time", "hook_timeout") from error
-            raise HookFailed(f"cannot be called: {type(error).__name__}") from error
+        return post(url, body, self._headers(str(call_id), int(time.time()), body), timeout_s=self._timeout_s)
 
     def _headers(self, call_id: str, now: int, body: bytes) -> dict[str, str]:
         signed = f"{call_id}.{now}.".encode() + body
@@ -66,28 +50,48 @@ class Webhooks:
             "webhook-signature": " ".join(f"v1,{mac}" for mac in macs),
         }
 
-    def _read(self, response: requests.Response, ends_at: float) -> dict[str, Any]:
-        """Bit by bit, for the time budget is one of the whole answer."""
-        if not 200 <= response.status_code < 300:
-            raise HookFailed(f"answered {response.status_code}")
-        data = b""
-        for chunk in response.iter_content(4096):
-            data += chunk
-            if len(data) > MAX_ANSWER_BYTES:
-                raise HookFailed("answered too much", "hook_payload_over_size_limit")
-            if time.monotonic() > ends_at:
-                raise HookFailed("did not answer in time", "hook_timeout")
-        if not data.strip():
-            return {}
-        if response.headers.get("Content-Type", "").split(";")[0].strip().lower() != "application/json":
-            raise HookFailed("answered something else than JSON", "hook_payload_invalid_content_type")
-        try:
-            answer = json.loads(data)
-        except ValueError as error:
-            raise HookFailed("answered something else than JSON", "hook_payload_invalid_content_type") from error
-        if not isinstance(answer, dict):
-            raise HookFailed("answered something else than an object", "hook_payload_invalid_content_type")
-        return answer
+
+def post(url: str, body: bytes, headers: dict[str, str], *, timeout_s: float) -> dict[str, Any]:
+    """The JSON object that a POST is answered with, empty if it has no body, all within `timeout_s`. Raise HookFailed.
+
+    Redirects are not followed.
+    """
+    ends_at = time.monotonic() + timeout_s
+    try:
+        with requests.post(
+            url, data=body, headers=headers, timeout=timeout_s, allow_redirects=False, stream=True
+        ) as response:
+            return _read(response, ends_at)
+    except requests.Timeout as error:
+        raise HookFailed("did not answer in time", "hook_timeout") from error
+    except requests.RequestException as error:
+        if time.monotonic() >= ends_at:  # of an answer that stops halfway, requests says the connection was lost
+            raise HookFailed("did not answer in time", "hook_timeout") from error
+        raise HookFailed(f"cannot be called: {type(error).__name__}") from error
+
+
+def _read(response: requests.Response, ends_at: float) -> dict[str, Any]:
+    """Bit by bit, for the time budget is one of the whole answer."""
+    if not 200 <= response.status_code < 300:
+        raise HookFailed(f"answered {response.status_code}")
+    data = b""
+    for chunk in response.iter_content(4096):
+        data += chunk
+        if len(data) > MAX_ANSWER_BYTES:
+            raise HookFailed("answered too much", "hook_payload_over_size_limit")
+        if time.monotonic() > ends_at:
+            raise HookFailed("did not answer in time", "hook_timeout")
+    if not data.strip():
+        return {}
+    if response.headers.get("Content-Type", "").split(";")[0].strip().lower() != "application/json":
+        raise HookFailed("answered something else than JSON", "hook_payload_invalid_content_type")
+    try:
+        answer = json.loads(data)
+    except ValueError as error:
+        raise HookFailed("answered something else than JSON", "hook_payload_invalid_content_type") from error
+    if not isinstance(answer, dict):
+        raise HookFailed("answered something else than an object", "hook_payload_invalid_content_type")
+    return answer
 
 
 def decode_secrets(value: str) -> list[bytes]:
