@@ -21,7 +21,7 @@ from services.auth import (
 )
 from services.auth.config import MIGRATIONS, AuthSettings
 from services.auth.keys import OwnKeys
-from services.auth.pages import log_in
+from services.auth.pages import codes, forgotten, log_in, script, second_factor, sign_up
 from services.auth.parts import Parts
 from shared.migrations import require_current
 from shared.settings import load
@@ -48,6 +48,11 @@ def create_app(settings: AuthSettings | None = None) -> Flask:
             passkeys.bp,
             admin.bp,
             log_in.bp,
+            script.bp,
+            codes.bp,
+            second_factor.bp,
+            forgotten.bp,
+            sign_up.bp,
             discovery.bp,
         ],
         ready={

@@ -74,9 +74,13 @@ def signed_in(conn: Connection) -> Browser | None:
     return browser
 
 
-def halfway_in(conn: Connection) -> Browser | None:
-    """Whoever has just shown a first factor here and owes the second."""
+def halfway_in(conn: Connection, *, locked: bool = False) -> Browser | None:
+    """Whoever has just shown a first factor here and owes the second; in turns with other changes of the same user if
+    `locked`."""
     browser = _known(conn)
+    if browser is not None and locked:
+        store.lock_user(conn, browser.user.id)
+        browser = _known(conn)
     if browser is None or not browser.lacks_second_factor:
         return None
     return browser if browser.session.created_at > datetime.now(UTC) - HALFWAY else None

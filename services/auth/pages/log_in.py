@@ -1,119 +1,126 @@
-"""The log-in page of the provider: password. It leads back to the request for authorization that it came from."""
+"""The log-in page of the provider: password or passkey, and the ways to a code, a new password or a new account."""
 
-from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 from flask import Response
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 
-from services.auth import grants
-from services.auth.addresses import normalise
-from services.auth.browser import form_token, keep, let_in, require_form_token, require_return_to, visitor
+from services.auth import grants, passkey_models
+from services.auth.browser import LOG_IN_PATH, form_token, require_form_token, require_return_to, visitor
 from services.auth.metrics import LOG_INS
-from services.auth.models import ClientQuery
+from services.auth.pages.entry import (
+    MAX_ADDRESS,
+    PURPOSE,
+    AddressForm,
+    ReturnForm,
+    ReturnQuery,
+    Seat,
+    address_of,
+    leads_to,
+    reason,
+    with_return,
+)
 from services.auth.pages.layout import show
-from services.auth.pages.refusals import refusal, show_problems
+from services.auth.pages.refusals import pages_of
+from services.auth.pages.script import credential_of
 from services.auth.pages.ways import ways
 from services.auth.pages.words import say
 from services.auth.parts import here
+from services.auth.passkeys import begin_passkey_log_in, enter_by_passkey
 from services.auth.passwords import MAX_LENGTH
-from shared.errors import BadRequest, Forbidden, Problem, TooManyRequests, Unavailable
-from shared.routing import Blueprint, Form, public
+from shared.errors import BadRequest, Problem
+from shared.routing import public
 
-bp = Blueprint("log_in_pages", __name__, url_prefix="/auth/oauth")
-show_problems(bp)
-
-PURPOSE = "log in"
+bp = pages_of("log_in_page")
 
 
-class LogInQuery(ClientQuery):
-    return_to: str = Field("", description="the request for authorization to go back to, from its path on")
+class LogInQuery(ReturnQuery):
     login_hint: str = Field("", description="the address to begin with")
 
 
-class LogInForm(Form):
-    form_token: str = ""
-    return_to: str = ""
-    email: str = Field("", max_length=1_000)
+class PasswordForm(AddressForm):
     password: SecretStr = SecretStr("")
+
+
+class PasskeyForm(ReturnForm):
+    challenge_id: str = ""
+    credential: str = Field("", max_length=20_000, description="what `navigator.credentials.get` gave, as JSON")
 
 
 @bp.get("/login", status=200)
 @public
 def show_log_in(query: LogInQuery) -> Response:
     """The page that asks who somebody is; also who is logged in here, for they may be somebody else."""
-    require_return_to(query.return_to)
-    return _ask(query.return_to, query.login_hint[:254])
+    return ask_to_log_in(require_return_to(query.return_to), query.login_hint[:MAX_ADDRESS])
 
 
 @bp.post("/login", status=200)
 @public
-def log_in_with_page(form: LogInForm) -> Response:
+def log_in_with_page(form: PasswordForm) -> Response:
     """Log in with a password, as the JSON endpoint does, and give the browser a session."""
-    return_to = require_return_to(form.return_to)
+    return_to, seat = require_return_to(form.return_to), Seat()
     try:
         require_form_token(visitor(), PURPOSE)
-        proof = grants.prove(_normalised(form.email), _password(form))
+        proof = grants.prove(address_of(form.typed), _password(form))
+        with here.db.transaction() as conn:
+            entered, session = grants.enter(conn, proof)
+            seat.take(conn, session)
     except Problem as problem:
-        return _ask(return_to, form.email[:254], problem)
-    with here.db.transaction() as conn:
-        entered, session = grants.enter(conn, proof)
-        token = let_in(conn, session)
+        return ask_to_log_in(return_to, form.typed, problem)
     LOG_INS.labels("succeeded").inc()
-    if entered.has_second_factor:
-        return refusal("This does not work", "This account has a second factor: log in with the app.", 403)
-    return keep(Response(status=303, headers={"Location": return_to}), token)
+    return seat.lead_on(entered, session, return_to)
 
 
-def _ask(return_to: str, email: str, problem: Problem | None = None) -> Response:
+@bp.post("/login/passkey", status=200)
+@public
+def log_in_with_passkey_page(form: PasskeyForm) -> Response:
+    """Log in with a passkey, which the page's script has asked the device for."""
+    return_to, seat = require_return_to(form.return_to), Seat()
+    try:
+        require_form_token(visitor(), PURPOSE)
+        entered, session = enter_by_passkey(_shown(form), seat.take)
+    except Problem as problem:
+        return ask_to_log_in(return_to, "", problem)
+    return seat.lead_on(entered, session, return_to)
+
+
+def ask_to_log_in(return_to: str, email: str, problem: Problem | None = None) -> Response:
+    """The page, with what was typed before and why that was not enough."""
+    passkey = begin_passkey_log_in()
     answer = show(
         "log_in.html",
         problem.status if problem else 200,
-        leads_to=_leads_to(return_to),
+        leads_to=leads_to(return_to),
+        script=True,
         title=say("Log in"),
-        refused=_reason(problem) if problem else "",
-        wrong=problem is not None and problem.status == 400,
-        focus="password" if email else "email",
+        refused=reason(problem) if problem else "",
+        is_wrong=problem is not None and problem.code in ("invalid_credentials", "not_an_address"),
+        focus="password" if email and (problem is None or problem.code != "not_an_address") else "email",
         form_token=form_token(visitor(), PURPOSE),
         return_to=return_to,
         email=email,
+        takes_numbers=here.settings.sms_is_on,
         password_max_length=MAX_LENGTH,
+        passkey=passkey,
         ways=ways(return_to),
+        forgotten=with_return(f"{LOG_IN_PATH}/forgotten", return_to),
+        sign_up=with_return(f"{LOG_IN_PATH}/sign-up", return_to),
     )
     answer.headers.update(problem.headers if problem else {})
     return answer
 
 
-def _reason(problem: Problem) -> str:
-    match problem:
-        case TooManyRequests():
-            return say("Too many tries. Wait a moment, then try again.")
-        case Unavailable():
-            return say("Too many people are logging in just now. Try again in a moment.")
-        case Forbidden(code="form_token_invalid"):
-            return say("The page was open for too long, or your browser keeps no cookies. Try again.")
-        case BadRequest(code="email_not_confirmed"):
-            return say("Confirm your e-mail address first: we sent you a mail.")
-        case BadRequest(code="user_banned"):
-            return say("This account is blocked.")
-        case _:
-            return say("Address or password is wrong.")
-
-
-def _normalised(email: str) -> str:
-    try:
-        return normalise(email.strip())
-    except ValueError:
-        raise BadRequest("Invalid login credentials", code="validation_failed") from None
-
-
-def _password(form: LogInForm) -> str:
+def _password(form: PasswordForm) -> str:
+    """Too long is wrong, too: it is not worth the work."""
     password = form.password.get_secret_value()
     if not 1 <= len(password) <= MAX_LENGTH:
-        raise BadRequest("Invalid login credentials", code="validation_failed")
+        raise BadRequest(*grants.WRONG[:1], code=grants.WRONG[1])
     return password
 
 
-def _leads_to(return_to: str) -> str | None:
-    """Where the answer to this form may lead in the end, if the app has the person's consent already."""
-    said = parse_qs(urlsplit(return_to).query).get("redirect_uri")
-    return said[0] if said else None
+def _shown(form: PasskeyForm) -> passkey_models.Response:
+    try:
+        challenge_id, credential = UUID(form.challenge_id), credential_of(form.credential)
+        return passkey_models.Response(challenge_id=challenge_id, credential=credential)
+    except (ValueError, ValidationError) as error:
+        raise BadRequest("Credential verification failed", code="webauthn_verification_failed") from error

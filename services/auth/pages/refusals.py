@@ -27,6 +27,13 @@ def signed_out(onward: str | None = None) -> Response:
     )
 
 
+def pages_of(name: str) -> Blueprint:
+    """A blueprint for pages of the provider."""
+    bp = Blueprint(name, __name__, url_prefix="/auth/oauth")
+    show_problems(bp)
+    return bp
+
+
 def show_problems(bp: Blueprint) -> None:
     """Let every problem of this blueprint's routes be a page: who calls them is a person with a browser."""
     bp.register_error_handler(Exception, answer_problem)
