@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     A secret may come from a file instead: with SECRETS_DIR=/run/secrets, AMQP_URL is read from /run/secrets/amqp_url.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
     bind: str = Field("127.0.0.1:8000", description="host:port the web process listens on")
     worker_bind: str = Field("127.0.0.1:8010", description="host:port of the worker's health and metrics")

@@ -197,10 +197,11 @@ class Verifier:
         *,
         algorithms: Iterable[str] = OURS,
         required: Sequence[str] = REQUIRED,
+        leeway_s: float = LEEWAY_S,
     ) -> None:
         self.keys = KeySet(jwks_url, algorithms=algorithms)
         self.issuer, self.audience = issuer, audience
-        self._required = list(required)
+        self._required, self._leeway_s = list(required), leeway_s
         self._verified: dict[str, _Verified] = {}
 
     def verify(self, token: str) -> Claims:
@@ -211,7 +212,7 @@ class Verifier:
         self.keys.get(known.kid)  # fetches if the keys are old
         if known.generation != self.keys.generation:
             return self._verify(token, known.kid)
-        if known.claims.exp + LEEWAY_S <= time.time():
+        if known.claims.exp + self._leeway_s <= time.time():
             self._verified.pop(token, None)
             raise refusal("token_expired", "The token has expired.")
         return known.claims
@@ -257,7 +258,7 @@ class Verifier:
                 algorithms=[key.algorithm_name],
                 issuer=self.issuer,
                 audience=self.audience,
-                leeway=LEEWAY_S,
+                leeway=self._leeway_s,
                 options={"require": self._required},
             )
             for part in token.split(".")[:2]:

@@ -28,10 +28,10 @@ class Caller:
         return self.session.aal == "aal2"
 
 
-def require_caller(conn: Connection, *, locked: bool = False) -> Caller:
+def require_caller(conn: Connection, *, locked: bool = False, guests: bool = False) -> Caller:
     """The caller, in turns with every other change of the same user if `locked`.
 
-    Raise Unauthorized(session_not_found), or Forbidden for guests: they have nothing to log in with.
+    Raise Unauthorized(session_not_found), or Forbidden for guests, unless they may: they have nothing to log in with.
     """
     session_id = caller().session_id
     if locked:
@@ -40,7 +40,7 @@ def require_caller(conn: Connection, *, locked: bool = False) -> Caller:
     if found is None or found[0].id != caller().user_id:
         raise Unauthorized("The session of this token has ended.", code="session_not_found")
     user, session = found
-    if user.is_anonymous:
+    if user.is_anonymous and not guests:
         raise Forbidden("Anonymous user not allowed to perform these actions", code="no_authorization")
     return Caller(user, session)
 

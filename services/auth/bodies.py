@@ -1,6 +1,6 @@
 """What clients of supabase/auth send to sign up, to log in, to confirm and to change an account."""
 
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, SecretStr
 
@@ -10,8 +10,10 @@ from services.auth.phones import Phone
 from services.auth.pkce import Challenge
 from shared.errors import FieldError, ValidationFailed
 from shared.routing import Form
+from shared.tokens import MAX_TOKEN_BYTES
 
 T = TypeVar("T")
+ForeignToken = Annotated[SecretStr, Field(min_length=1, max_length=MAX_TOKEN_BYTES)]
 Channel = Literal["sms", "whatsapp"]
 
 MailType = Literal[
@@ -82,7 +84,7 @@ class Recovery(CaptchaBody, PkceBody):
 
 
 class GrantQuery(ClientQuery):
-    grant_type: Literal["password", "refresh_token", "pkce"]
+    grant_type: Literal["password", "refresh_token", "pkce", "id_token"]
 
 
 class Grant(CaptchaBody):
@@ -94,6 +96,14 @@ class Grant(CaptchaBody):
     refresh_token: Secret | None = None
     auth_code: Secret | None = None
     code_verifier: Secret | None = None
+    provider: str | None = Field(None, max_length=64)
+    issuer: str | None = Field(None, max_length=512)
+    client_id: str | None = Field(None, max_length=255)
+    id_token: ForeignToken | None = None
+    access_token: ForeignToken | None = Field(None, description="of the provider; held against `at_hash`")
+    nonce: Secret | None = Field(None, description="its SHA-256 in hexadecimal is in the ID token")
+    authorization_code: ForeignToken | None = Field(None, description="Apple's; see docs/sign-in-with.md")
+    link_identity: bool | None = Field(None, description="true: link it to the caller, whose token is in the header")
 
 
 class UserChange(PkceBody):

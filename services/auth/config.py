@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, HttpUrl, SecretStr, TypeAdapter, field_validator, model_validator
 
 from services.auth.addresses import normalise
+from services.auth.external.settings import ExternalSettings
 from services.auth.ownership import OwnerSettings
 from services.auth.phones import normalise_phone
 from services.auth.places import FORBIDDEN_SCHEMES, Places
@@ -22,7 +23,7 @@ HOOKS = ("send_sms", "send_mail", "before_user_created", "access_token")
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-class AuthSettings(OwnerSettings, ProtectionSettings, Settings):
+class AuthSettings(ExternalSettings, OwnerSettings, ProtectionSettings, Settings):
     database_url: PostgresUrl = Field(description="postgresql://role:password@host:port/database")
     secret_keys: SecretStr = Field(
         description="base64 of 32 random bytes, or several separated by commas: the first one writes, all read"
@@ -124,6 +125,12 @@ class AuthSettings(OwnerSettings, ProtectionSettings, Settings):
             raise ValueError("HOOK_SECRETS is missing: calls of hooks are signed")
         if not self.hooks_that_fail_open <= {"before_user_created", "access_token"}:
             raise ValueError("HOOK_FAIL_OPEN names a hook that it is not for")
+        return self
+
+    @model_validator(mode="after")
+    def _confirmed_means_confirmed(self) -> Self:
+        if self.autoconfirm and self.link_verified_addresses:
+            raise ValueError("LINK_VERIFIED_ADDRESSES trusts confirmed addresses: with AUTOCONFIRM nobody confirms any")
         return self
 
     @field_validator("public_url")

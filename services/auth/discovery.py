@@ -28,7 +28,13 @@ def list_public_keys() -> models.PublicKeys:
 def get_settings() -> models.PublicSettings:
     """Which ways to log in there are."""
     return models.PublicSettings(
-        external={"email": True, "phone": here.settings.sms_is_on, "anonymous_users": here.settings.guests},
+        external={
+            "email": True,
+            "phone": here.settings.sms_is_on,
+            "anonymous_users": here.settings.guests,
+            **dict.fromkeys(("apple", "google"), False),
+            **dict.fromkeys(here.providers, True),
+        },
         mailer_autoconfirm=here.settings.autoconfirm,
         sms_provider="hook" if here.settings.hook_send_sms_url else "",
     )

@@ -7,6 +7,7 @@ from services.auth import bodies, models, rows, store
 from services.auth.bodies import need
 from services.auth.captcha_check import require_captcha
 from services.auth.codes import hash_of_link
+from services.auth.external.grants import by_id_token
 from services.auth.metrics import LOG_INS
 from services.auth.parts import here
 from services.auth.refresh import exchange
@@ -109,4 +110,5 @@ GRANTS: Mapping[str, Callable[[bodies.Grant], models.Session]] = {
     "password": by_password,
     "refresh_token": by_refresh_token,
     "pkce": by_auth_code,
+    "id_token": by_id_token,
 }

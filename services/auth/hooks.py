@@ -33,13 +33,16 @@ MAX_CLAIMS_BYTES = 4096
 REFUSALS: dict[int, type[Problem]] = {403: Forbidden, 422: UnprocessableContent}
 
 
-def refusal_of_user(email: str | None, phone: str | None, user_metadata: dict[str, Any]) -> Problem | None:
+def refusal_of_user(
+    email: str | None, phone: str | None, user_metadata: dict[str, Any], *, provider: str | None = None
+) -> Problem | None:
     """Why the operator wants no such user, or None. Call it while no connection is held."""
     user = {
         "email": email or "",
         "phone": phone or "",
         "user_metadata": user_metadata,
-        "is_anonymous": not email and not phone,
+        "is_anonymous": not email and not phone and not provider,
+        "app_metadata": {"provider": provider, "providers": [provider]} if provider else {},
         "aud": "authenticated",
         "role": "authenticated",
     }

@@ -54,7 +54,7 @@ def _require_another(owner: rows.User, identity_id: UUID) -> None:
         raise UnprocessableContent("Identity doesn't exist", code="identity_not_found")
     for identity in identities:
         data = identity.identity_data
-        is_good = data.get("email_verified") if identity.provider == "email" else data.get("phone_verified", True)
+        is_good = data.get(f"{identity.provider}_verified", True)  # of the address and the number
         if identity.identity_id != identity_id and is_good:
             return
     detail = "User must have at least 1 identity after unlinking"

@@ -6,6 +6,12 @@ SIGN_UPS = Counter(
     "auth_sign_ups", "Sign-ups by result: created, guest, or repeated for an address that was there", ["result"]
 )
 LOG_INS = Counter("auth_log_ins", "Log-ins with a password by result", ["result"])
+EXTERNAL_LOG_INS = Counter(
+    "auth_external_log_ins", "Log-ins with accounts elsewhere, by provider and result", ["provider", "result"]
+)
+PROVIDER_REVOCATIONS = Counter(
+    "auth_provider_revocations", "Refresh tokens given back to providers, by result", ["provider", "result"]
+)
 REFRESHES = Counter("auth_refreshes", "Refresh tokens presented, by what they meant (see rotation.py)", ["result"])
 VERIFICATIONS = Counter("auth_verifications", "Links and codes of mails presented, by result", ["result"])
 HOOK_CALLS = Counter("auth_hook_calls", "Calls of hooks by hook and result", ["hook", "result"])

@@ -148,12 +148,16 @@ class User(Answer):
 
 
 def identities_of(owner: rows.User) -> list[Identity]:
-    """All of them, as clients see them: the address, the number, then accounts elsewhere in the order of linking."""
+    """All of them, as clients see them: the address, the number, then accounts elsewhere in the order of linking.
+
+    An address that came with an account elsewhere is no identity of its own, until it is changed.
+    """
     found = [Identity(user_id=owner.id, **identity) for identity in owner.identities]
     if owner.phone:
         is_verified = owner.phone_confirmed_at is not None
         found.insert(0, _own(owner, id_of_number(owner), "phone", phone=owner.phone, phone_verified=is_verified))
-    if owner.email:
+    named = owner.app_metadata.get("providers")
+    if owner.email and (not owner.identities or not isinstance(named, list) or "email" in named):
         is_verified = owner.email_confirmed_at is not None
         found.insert(0, _own(owner, owner.id, "email", email=owner.email, email_verified=is_verified))
     return found

@@ -1,5 +1,6 @@
 """What the handlers of one process share, made once by `app.py`: `with here.db.transaction() as conn: …`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -8,6 +9,7 @@ from werkzeug.local import LocalProxy
 
 from services.auth.captcha import Captcha
 from services.auth.config import AuthSettings, decode_keys
+from services.auth.external.provider import Provider
 from services.auth.keys import KeyRing
 from services.auth.passwords import Passwords
 from services.auth.sealing import Sealer
@@ -24,6 +26,7 @@ class Parts:
     passwords: Passwords
     webhooks: Webhooks
     captcha: Captcha | None
+    providers: Mapping[str, Provider]
 
     @classmethod
     def of(cls, settings: AuthSettings) -> "Parts":
@@ -33,8 +36,9 @@ class Parts:
         passwords = Passwords(settings.password_hashers, queue=settings.password_queue, wait_s=settings.password_wait_s)
         secrets = decode_secrets(settings.hook_secrets.get_secret_value())
         webhooks = Webhooks(secrets, timeout_s=settings.hook_timeout_s)
+        providers = {name: Provider(name, given) for name, given in settings.identity_providers.items()}
         captcha = Captcha.of(settings, at_once=max(1, settings.web_threads * 3 // 4))
-        return cls(settings, db, sealer, KeyRing(db, sealer), passwords, webhooks, captcha)
+        return cls(settings, db, sealer, KeyRing(db, sealer), passwords, webhooks, captcha, providers)
 
 
 here = cast(Parts, LocalProxy(lambda: current_app.extensions["auth"]))

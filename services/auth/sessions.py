@@ -28,14 +28,17 @@ def nothing(conn: Connection, session: rows.Session) -> None:
     """Nothing: who logged in keeps the tokens."""
 
 
-def open_session(conn: Connection, user: rows.User, method: str) -> rows.Session:
-    """A new session for the device that is asking; `method` says how it logged in (RFC 8176 where it has a word).
+def open_session(conn: Connection, user: rows.User, method: str, *, provider: str | None = None) -> rows.Session:
+    """A new session for the device that is asking; `method` says how it logged in (RFC 8176 where it has a word), and
+    `provider` with whose account.
 
     Raise BadRequest(user_banned), which takes back what the log-in has done so far.
     """
     if user.is_banned:
         raise BadRequest("User is banned", code="user_banned")
-    amr = [{"method": method, "timestamp": int(datetime.now(UTC).timestamp())}]
+    amr: list[dict[str, object]] = [{"method": method, "timestamp": int(datetime.now(UTC).timestamp())}]
+    if provider is not None:
+        amr[0]["provider"] = provider
     session = store.insert_session(conn, user.id, device_of(request), amr)
     store.update_places(conn, user.id, place_of(user.id))
     end_surplus_sessions(conn, user.id, keep=here.settings.sessions_per_user)

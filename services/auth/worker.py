@@ -3,6 +3,7 @@
 from services.auth import guests, store
 from services.auth.config import AuthSettings
 from services.auth.endings import end_idle_browsers, end_idle_sessions, end_old_sessions
+from services.auth.external.revocations import give_back_due
 from services.auth.hook_sender import send_due
 from services.auth.parts import Parts
 from shared.outbox import PostgresSource
@@ -22,6 +23,7 @@ def main(settings: AuthSettings) -> int:
     loops = {
         "relay": relay.run,
         "hooks": every(1, lambda: send_due(db, settings, parts.sealer, parts.webhooks)),
+        "revocations": every(5, lambda: give_back_due(db, parts)),
         "cleanup": every(settings.cleanup_interval_s, lambda: clean_up(db, settings)),
     }
     return run("auth-worker", settings, loops, ready={"postgres": db.check})

@@ -245,6 +245,7 @@ TABLES = (
     "one_time_tokens",
     "merged_users",
     "hook_calls",
+    "provider_tokens",
     "auth_codes",
     "sessions",
     "users",

@@ -2,12 +2,14 @@
 
 # ruff: noqa: S608 — what the f-strings put in are constants
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from psycopg2.errors import UniqueViolation
 
 from services.auth.rows import User
+from services.auth.store.addresses import email_exists
 from services.auth.store.users import COLUMNS
 from shared.errors import UnprocessableContent
 from shared.ids import new_id
@@ -19,6 +21,11 @@ WITHOUT = """
         'providers', coalesce(app_metadata -> 'providers', '[]') - %(provider)s,
         'provider', coalesce(app_metadata -> 'providers', '[]') - %(provider)s -> 0)
 """
+
+
+@dataclass(frozen=True)
+class IdentityKey:
+    id: UUID
 
 
 def insert_identity(
@@ -96,3 +103,87 @@ def update_phone_unlinked(conn: Connection, user_id: UUID) -> User | None:
         RETURNING {COLUMNS}
     """
     return fetch_one(conn, User, sql, {"id": user_id, "provider": "phone"})
+
+
+def lock_identity(conn: Connection, provider: str, provider_id: str) -> None:
+    """Take turns with everybody who comes with this account elsewhere, until the transaction ends."""
+    sql = "SELECT pg_advisory_xact_lock(hashtextextended(%(provider)s || chr(10) || %(provider_id)s, 0))"
+    execute(conn, sql, {"provider": provider, "provider_id": provider_id})
+
+
+def get_user_by_identity(conn: Connection, provider: str, provider_id: str) -> User | None:
+    """Whose account elsewhere this is."""
+    sql = f"""
+        SELECT {COLUMNS} FROM users
+        WHERE id = (SELECT user_id FROM identities WHERE provider = %(provider)s AND provider_id = %(provider_id)s)
+    """
+    return fetch_one(conn, User, sql, {"provider": provider, "provider_id": provider_id})
+
+
+def update_identity_used(
+    conn: Connection, provider: str, provider_id: str, *, email: str | None, identity_data: dict[str, Any]
+) -> None:
+    """Note a log-in, and what the provider says today; what it leaves out stays as it was (Apple says a name once)."""
+    sql = """
+        UPDATE identities
+        SET last_sign_in_at = clock_timestamp(), updated_at = clock_timestamp(),
+            email = coalesce(%(email)s, email), identity_data = identity_data || %(identity_data)s::jsonb
+        WHERE provider = %(provider)s AND provider_id = %(provider_id)s
+    """
+    params = {"provider": provider, "provider_id": provider_id, "email": email, "identity_data": identity_data}
+    execute(conn, sql, params)
+
+
+def delete_identities(conn: Connection, user_id: UUID) -> None:
+    """Unlink all of them; no provider is named any more, not even `email`."""
+    execute(conn, "DELETE FROM identities WHERE user_id = %(id)s", {"id": user_id})
+    sql = "UPDATE users SET app_metadata = app_metadata - 'provider' - 'providers' WHERE id = %(id)s"
+    execute(conn, sql, {"id": user_id})
+
+
+def insert_external_user(
+    conn: Connection, user_id: UUID, email: str | None, user_metadata: dict[str, Any]
+) -> User | None:
+    """A user whose address, if any, a provider vouches for; None if the address is taken."""
+    sql = f"""
+        INSERT INTO users (id, email, email_confirmed_at, user_metadata)
+        VALUES (%(id)s, %(email)s, CASE WHEN %(email)s IS NOT NULL THEN now() END, %(user_metadata)s)
+        ON CONFLICT DO NOTHING
+        RETURNING {COLUMNS}
+    """
+    return fetch_one(conn, User, sql, {"id": user_id, "email": email, "user_metadata": user_metadata})
+
+
+def update_metadata_added(conn: Connection, user_id: UUID, user_metadata: dict[str, Any], *, max_bytes: int) -> None:
+    """Add names that are not there yet, unless it would be too much; what the person has set stays."""
+    sql = """
+        UPDATE users SET user_metadata = %(user_metadata)s::jsonb || user_metadata, updated_at = clock_timestamp()
+        WHERE id = %(id)s AND NOT user_metadata @> (%(user_metadata)s::jsonb || user_metadata)
+          AND octet_length((%(user_metadata)s::jsonb || user_metadata)::text) <= %(max_bytes)s
+    """
+    execute(conn, sql, {"id": user_id, "user_metadata": user_metadata, "max_bytes": max_bytes})
+
+
+def update_email_vouched(conn: Connection, user_id: UUID, email: str | None) -> User | None:
+    """Who had no address gets the one that a provider vouches for, and is a guest no more.
+
+    Raise UnprocessableContent(email_exists).
+    """
+    sql = f"""
+        UPDATE users
+        SET email = coalesce(email, %(email)s), is_anonymous = false, updated_at = clock_timestamp(),
+            email_confirmed_at = CASE WHEN email IS NULL AND %(email)s IS NOT NULL THEN clock_timestamp()
+                                      ELSE email_confirmed_at END
+        WHERE id = %(id)s
+        RETURNING {COLUMNS}
+    """
+    try:
+        return fetch_one(conn, User, sql, {"id": user_id, "email": email})
+    except UniqueViolation:
+        raise email_exists() from None
+
+
+def get_identity_id(conn: Connection, provider: str, provider_id: str) -> UUID | None:
+    sql = "SELECT id FROM identities WHERE provider = %(provider)s AND provider_id = %(provider_id)s"
+    found = fetch_one(conn, IdentityKey, sql, {"provider": provider, "provider_id": provider_id})
+    return found.id if found else None

@@ -67,6 +67,12 @@ def get_user_by_email(conn: Connection, email: str) -> User | None:
     return fetch_one(conn, User, sql, {"email": email})
 
 
+def lock_user_by_email(conn: Connection, email: str) -> User | None:
+    """The user with this address, in turns with every other change of them."""
+    execute(conn, "SELECT 1 FROM users WHERE lower(email) = lower(%(email)s) FOR UPDATE", {"email": email})
+    return get_user_by_email(conn, email)
+
+
 def get_user(conn: Connection, user_id: UUID) -> User | None:
     sql = f"SELECT {COLUMNS} FROM users WHERE id = %(id)s"
     return fetch_one(conn, User, sql, {"id": user_id})
