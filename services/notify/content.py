@@ -40,7 +40,7 @@ class Writer:
     def mail(self, delivery: Claimed) -> Mail:
         params = _params(delivery)
         mail = self._first(delivery, lambda library: library.mail(delivery.template, delivery.locales, params))
-        return Mail(delivery.id, delivery.target, mail.subject, mail.text, mail.html)
+        return Mail(delivery.id, delivery.target, mail.subject, mail.text, mail.html, mail.tag)
 
     def push(self, delivery: Claimed, token: str, environment: str) -> Push:
         """A template without the sentence `push` holds what does not belong on a locked screen."""

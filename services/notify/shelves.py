@@ -28,13 +28,13 @@ class Problem:
 
 def built_in() -> Shelf:
     """Ours; a test holds it in order."""
-    return _read(FOLDER, Shelf())[0]
+    return read(FOLDER, Shelf())[0]
 
 
 def over_built_in(folder: Path) -> tuple[Shelf, list[Problem]]:
     """The operator's folder over ours, without what is wrong in it."""
     below = built_in()
-    own, problems = _read(folder, below)
+    own, problems = read(folder, below)
     sound = replace(own, files={})
     for path, source in own.files.items():
         wrong = _what_is_wrong(path, replace(own, files={path: source}).over(below))
@@ -47,7 +47,7 @@ def over_built_in(folder: Path) -> tuple[Shelf, list[Problem]]:
     return together, problems
 
 
-def _read(folder: Path, below: Shelf) -> tuple[Shelf, list[Problem]]:
+def read(folder: Path, below: Shelf) -> tuple[Shelf, list[Problem]]:
     """What lies in a folder. Names that begin with a dot are not looked at: a mounted ConfigMap has such."""
     problems: list[Problem] = []
     sources = dict(_sources(folder, problems))

@@ -1,12 +1,16 @@
 """Which language a reader gets: what they chose, then what the request asked for, the first that there is."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from deploy.local.simulators import Simulators
 from services.notify import events, languages, planner, store
 from services.notify.catalogue import Catalogue, read_catalogue
+from services.notify.config import NotifySettings
 from services.notify.library import CannotRender, Library, Shelf
 from services.notify.mail_settings import MailSettings
 from services.notify.shelves import built_in
@@ -136,3 +140,43 @@ def claim(conn: Connection, message_id: Any) -> store.Claimed:
     ids = [delivery.id for delivery in store.list_deliveries(conn, message_id, limit=10)]
     (claimed,) = store.claim_deliveries(conn, ids, lease_s=60)
     return claimed
+
+
+SUBJECTS = {
+    "de-AT": "Bestätigen Sie Ihre E-Mail-Adresse",
+    "en-GB": "Confirm your address",
+    "es-MX": "Confirma tu correo electrónico",
+    "fr-CA": "Confirmez votre adresse e-mail",
+    "ja": "メールアドレスの確認",
+    "pt-BR": "Confirme seu e-mail",
+    "zh-CN": "请验证您的邮箱地址",
+    "ko": "Confirm your address",
+}
+
+
+def test_a_mail_arrives_in_each_language(
+    running_worker: NotifySettings, publish: Callable[..., UUID], simulators: Simulators
+) -> None:
+    """As a relay takes it in: the subject decoded (RFC 2047), text and HTML in that language, code and link whole."""
+    link = "https://app.example.com/auth/v1/verify?token_hash=s3cret&type=signup"
+    for language in SUBJECTS:
+        asked = MessageRequested(
+            message_id=new_id(),
+            email=f"{language}@example.com",
+            channels=["email"],
+            template="confirm_signup",
+            params={"name": "王 Zoë", "link": link, "code": "482913"},
+            locale="it",
+            languages=["it-CH", language, "en"],
+        )
+        publish(asked)
+
+    for language, subject in SUBJECTS.items():
+        (arrived,) = simulators.wait_for(1, channel="smtp", to=f"{language}@example.com")
+        mail = arrived["mail"]
+        assert (mail["subject"], arrived["warnings"]) == (subject, [])
+        assert {"王 Zoë" in mail[kind] for kind in ("text", "html")} == {True}
+        assert {link, "482913"} <= set(mail["text"].splitlines())
+        assert arrived["headers"]["content-language"].split("-")[0] == ("en" if language == "ko" else language[:2])
+        assert f'lang="{arrived["headers"]["content-language"]}"' in mail["html"]
+        assert arrived["body"].isascii()

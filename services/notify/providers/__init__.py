@@ -63,6 +63,7 @@ class Mail:
     subject: str
     text: str
     html: str
+    language: str = ""
 
 
 Item = TypeVar("Item", contravariant=True)

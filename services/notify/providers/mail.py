@@ -161,8 +161,11 @@ class Smtp:
 
 
 def compose(mail: Mail, sender: str, sender_name: str) -> EmailMessage:
-    """The mail. Raise ValueError if an address or a header cannot be; no value can start a header of its own."""
-    policy = SMTP if mail.to.isascii() else SMTPUTF8
+    """The mail. Raise ValueError if an address or a header cannot be; no value can start a header of its own.
+
+    The bodies are ASCII on the wire, in short lines: not every relay takes more, whatever the language.
+    """
+    policy = (SMTP if mail.to.isascii() else SMTPUTF8).clone(cte_type="7bit")
     message = EmailMessage(policy=policy)
     message["From"] = _address(sender, sender_name)
     message["To"] = _address(mail.to)
@@ -172,6 +175,8 @@ def compose(mail: Mail, sender: str, sender_name: str) -> EmailMessage:
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(mail.text)
     message.add_alternative(mail.html, subtype="html")
+    if mail.language:
+        message["Content-Language"] = mail.language  # after the bodies, or it would go into the first of them
     return message
 
 
