@@ -44,7 +44,7 @@ def is_signed_by_browser(exchange: "Exchange") -> bool:
     whether a guess was right (BREACH). A token in `Authorization: Bearer` no other page can send.
     """
     request = exchange.request
-    return request.has_cookie or (request.authorization or b"bearer")[:6].lower() != b"bearer"
+    return request.cookie is not None or (request.authorization or b"bearer")[:6].lower() != b"bearer"
 
 
 def _not_modified(condition: bytes | None, fields: list[bytes]) -> list[bytes]:

@@ -80,7 +80,8 @@ class UpstreamEntry(_Strict):
 
 
     `health` is the path that `/status` asks; written as an object, targets that it finds unwell get no calls.
-    `compress` holds for its routes that do not say themselves: some services' answers are full of secrets.
+    `compress` holds for its routes that do not say themselves: some services' answers are full of secrets. Cookies go
+    on to it only with `cookies`, or on routes whose `cors` lets browsers of other origins send them.
     """
 
     url: Address | None = None
@@ -88,6 +89,7 @@ class UpstreamEntry(_Strict):
     health: PathTemplate | HealthEntry | None = None
     openapi: PathTemplate | None = None
     compress: Compress | None = None
+    cookies: bool = False
     breaker: BreakerEntry | None = None
     ejection: EjectionEntry = EjectionEntry()
     retry_budget: BudgetEntry = BudgetEntry()
@@ -247,6 +249,7 @@ class RoutesFile(_Strict):
             conditions=conditions(entry.upstream, entry.start, self.maintenance, self.clients),
             adds=entry.deprecation.fields() if entry.deprecation else b"",
             issuers=frozenset(entry.issuers or self.defaults.issuers),
+            takes_cookies=self._takes_cookies(entry),
             needs_aal2=entry.aal == "aal2",
             cors=entry.cors.cors() if entry.cors else None,
             cache_control=f"cache-control: {entry.cache_control}\r\n".encode() if entry.cache_control else b"",
@@ -258,6 +261,10 @@ class RoutesFile(_Strict):
             retries=Retries.of(self.defaults.retries, entry.retries),
             **times,
         )
+
+    def _takes_cookies(self, entry: RouteEntry) -> bool:
+        upstream, cors = self.upstreams.get(entry.upstream), entry.cors or self.defaults.cors
+        return bool((upstream and upstream.cookies) or (cors and cors.credentials))
 
     def _compression(self, entry: RouteEntry) -> Compression | None:
         """Where browsers send cookies, nothing is compressed unless the route itself says so."""

@@ -112,6 +112,8 @@ def _route(place: Place, cors: Json) -> list[Json]:
         "route": action,
         "typed_per_filter_config": {**_filters(place), **switched_off(route, place.ways), **cors},
     }
+    if not route.takes_cookies:
+        passed["request_headers_to_remove"] = ["cookie"]
     if fields := _added(route):
         passed["response_headers_to_add"] = fields
     return [answer({**_match(route), "headers": [by_method, too_long]}, 413), passed]

@@ -38,11 +38,13 @@ def request_head(exchange: "Exchange", authority: bytes) -> bytes:
         exchange.traceparent = traceparent = continue_trace(request.traceparent)
     else:
         traceparent = tracing.call(exchange)
-    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%bx-request-id: %b\r\ntraceparent: %b\r\n%b\r\n" % (
+    cookie = b"cookie: %b\r\n" % request.cookie if request.cookie and exchange.route.takes_cookies else b""
+    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%bx-request-id: %b\r\ntraceparent: %b\r\n%b\r\n" % (
         request.method,
         exchange.target,
         authority,
         rendered(request) if request.rendered is None else request.rendered,
+        cookie,
         exchange.request_id,
         traceparent,
         forwarded(exchange) if exchange.origin is None else exchange.origin,

@@ -248,7 +248,7 @@ class Keeper:
 def _is_for_one_alone(exchange: "Exchange", named: Fields) -> bool:
     """True for a request whose answer may be this client's own, or a part of one."""
     request = exchange.request
-    is_signed = request.authorization is not None or request.has_cookie
+    is_signed = request.authorization is not None or request.cookie is not None
     is_odd = request.has_body or request.wants_websocket
     return is_signed or is_odd or not _ASKED_FOR_ONE_ALONE.isdisjoint(named)
 

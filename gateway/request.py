@@ -48,7 +48,7 @@ class Request:
     accept_encoding: bytes | None = None
     if_none_match: bytes | None = None  # as the client sent it
     range: bytes | None = None
-    has_cookie = False
+    cookie: bytes | None = None  # goes on to services that take cookies, and to no other
     body_bytes = 0
     is_complete = False
     problem: Problem | None = None
@@ -86,7 +86,9 @@ class Request:
         if len(self.target) > settings.max_target_bytes:
             self.refuse(TargetTooLong("The request target is too long."))
         elif head_bytes > settings.max_header_bytes:
-            size = len(self.target) + sum(map(len, self.fields)) + len(self.authorization or b"")
+            size = (
+                len(self.target) + sum(map(len, self.fields)) + len(self.authorization or b"") + len(self.cookie or b"")
+            )
             if size > settings.max_header_bytes:
                 self.refuse(HeadersTooLarge("The request's header fields are too large."))
 
@@ -103,6 +105,8 @@ class Request:
             self._judge_upgrade()
         if self.connection is not None and (named := headers.named_in_connection(self.connection)):
             self.fields = headers.without(self.fields, named)
+            if b"cookie" in named:
+                self.cookie = None
 
     def _judge_upgrade(self) -> None:
         """Whether the route allows it is seen when there is one."""
@@ -175,7 +179,7 @@ def _accept_encoding(request: Request, name: bytes, value: bytes) -> None:
 
 
 def _cookie(request: Request, name: bytes, value: bytes) -> None:
-    request.has_cookie = True
+    request.cookie = value if request.cookie is None else b"%b; %b" % (request.cookie, value)
 
 
 def _if_none_match(request: Request, name: bytes, value: bytes) -> None:
@@ -219,7 +223,7 @@ _READ: dict[bytes, Handler] = {
     b"idempotency-key": _idempotency_key,
     b"access-control-request-method": _note("preflight_method"),
     b"accept-encoding": _passes(_accept_encoding),
-    b"cookie": _passes(_cookie),
+    b"cookie": _cookie,
     b"if-match": _condition,
     b"if-none-match": _if_none_match,
     b"range": _passes(_note("range")),

@@ -42,6 +42,7 @@ class Route:
     may_upgrade: bool = False  # to a web socket
     ends_with_token: bool = False  # what is open then, too
     service: "Upstream | None" = None  # where `upstream` is
+    takes_cookies: bool = False
     needs_aal2: bool = False
     issuers: frozenset[str] = frozenset({OWN})
     cors: "Cors | None" = None  # without, the table's

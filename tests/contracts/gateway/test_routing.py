@@ -67,6 +67,17 @@ def test_a_probe_and_the_public_keys_are_answered_at_the_door(door: Door, upstre
     assert len(upstream.requests) == before
 
 
+def test_cookies_go_to_services_that_take_them_and_to_no_other(door: Door) -> None:
+    sent = "a=1; __Host-b=2"
+    for method, path, passed in (
+        ("GET", "/open/a", []),
+        ("POST", "/auth/v1/signup", [sent]),
+        ("GET", "/shop/a", [sent]),
+    ):
+        answer = door.ask(method, path, headers={"Cookie": sent})
+        assert [value for name, value in answer.json["fields"] if name.lower() == "cookie"] == passed, path
+
+
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/status", "/metrics"])
 def test_pages(door: Door, path: str) -> None:
     assert outcome(door.ask("GET", path)) == door.says(f"page {path}")
