@@ -89,6 +89,7 @@ def environments(settings: Settings, on: Servers, sender: simulators.Credentials
                 "PUBLIC_URL": public_url,
                 "SITE_URL": public_url,
                 "GUESTS": "true",
+                **dict.fromkeys(("LOG_IN_TRIES_PER_PLACE", "SMS_PER_PLACE", "MAILS_PER_PLACE"), "100000"),  # as above
                 # Browsers take no address for a passkey's domain, and this name without TLS.
                 "WEBAUTHN_RP_ID": "localhost",
                 "WEBAUTHN_ORIGINS": public_url.replace("127.0.0.1", "localhost"),

@@ -12,6 +12,7 @@ from services.auth import (
     factors,
     guests,
     identities,
+    message_caps,
     passkeys,
     passwordless,
     recovery_codes,
@@ -31,6 +32,7 @@ def create_app(settings: AuthSettings | None = None) -> Flask:
     """The WSGI application; settings come from the environment unless given."""
     settings = settings or load(AuthSettings)
     parts = Parts.of(settings)
+    message_caps.publish(settings)
     app: Flask = shared.app.create_app(
         "auth",
         settings,

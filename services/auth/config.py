@@ -176,7 +176,8 @@ class AuthSettings(ExternalSettings, OwnerSettings, ProtectionSettings, Settings
 
     def reaches(self, phone: str) -> bool:
         """True if this number gets its codes, or needs none sent."""
-        return bool(self.hook_send_sms_url) or phone in self.fixed_codes
+        is_called = bool(self.hook_send_sms_url) and (not self.sms_prefixes or phone.startswith(self.prefixes_called))
+        return is_called or phone in self.fixed_codes
 
     @cached_property
     def fixed_codes(self) -> dict[str, str]:

@@ -11,6 +11,7 @@ from flask import request
 
 from services.auth import hooks, kinds, rows, store
 from services.auth.codes import hash_of_link, hashes_of_code, new_code
+from services.auth.message_caps import admit_mail
 from services.auth.parts import here
 from services.auth.pkce import Challenge
 from shared import outbox
@@ -30,6 +31,15 @@ TEMPLATES = {
     kinds.EMAIL_CHANGE_NEW: "email_change_new",
     kinds.REAUTHENTICATION: "reauthentication",
 }
+
+
+def order(email: str) -> None:
+    """Count a mail that somebody orders: before anybody looks for whom it is, and before a connection is held.
+
+    Raise TooManyRequests(over_email_send_rate_limit).
+    """
+    with here.db.transaction() as conn:
+        admit_mail(conn, email)
 
 
 def lock_recipient(conn: Connection, email: str, kind: str) -> rows.User | None:

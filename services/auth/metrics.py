@@ -22,4 +22,5 @@ FACTOR_CHECKS = Counter(
 CAPTCHAS = Counter(
     "auth_captchas", "Captchas by result: solved, refused, missing, failed (no verdict), or passed_over", ["result"]
 )
+MESSAGES_ADMITTED = Counter("auth_messages_admitted", "Messages ordered and counted, by channel", ["channel"])
 THROTTLED = Counter("auth_throttled", "Tries that were refused unjudged, by the count that was full", ["by"])

@@ -68,6 +68,7 @@ def resend(query: models.RedirectQuery, body: bodies.Resend) -> models.Nothing:
         return models.Nothing()
     email = bodies.need(body.email, "email")
     kind = kinds.EMAIL_CHANGE_CURRENT if body.type == "email_change" else kinds.SIGNUP
+    mails.order(email)
     with here.db.transaction() as conn:
         user = mails.lock_recipient(conn, email, kind)
         if user is not None and kind == kinds.SIGNUP and user.email_confirmed_at is None:
@@ -81,6 +82,7 @@ def resend(query: models.RedirectQuery, body: bodies.Resend) -> models.Nothing:
 
 def send_recovery(email: str, *, redirect_to: str | None = None, challenge: Challenge | None = None) -> None:
     """Mail a code and a link to the user with this address, if there is one; to nobody else, with the same work."""
+    mails.order(email)
     with here.db.transaction() as conn:
         user = mails.lock_recipient(conn, email, kinds.RECOVERY)
         if user is None:
@@ -107,6 +109,7 @@ class _Wish:
 
 
 def _send_magic_link(wish: _Wish) -> None:
+    mails.order(wish.email)
     with here.db.transaction() as conn:
         user = _recipient(conn, wish)
         if user is None:

@@ -12,7 +12,7 @@ from shared.postgres import Connection
 
 def sign_up(body: bodies.SignUp, phone: str) -> rows.User:
     """Create a user and send a code. For a number that is taken the answer is the same."""
-    texts.require_sms(phone)
+    texts.order_sms(phone)
     password = bodies.need(body.password, "password").get_secret_value()
     require_strong(password, here.settings.password_min_length, breaches_url=here.settings.breaches_url)
     password_hash = hash_of_sign_up(phone, password)  # slow on purpose: before a connection is held
@@ -31,7 +31,7 @@ def sign_up(body: bodies.SignUp, phone: str) -> rows.User:
 
 def send_otp(body: bodies.Otp, phone: str, refusal: Problem | None) -> None:
     """Send a code that logs in. A new user is made unless `create_user` is false, or the operator refuses."""
-    texts.require_sms(phone)
+    texts.order_sms(phone)
     with here.db.transaction() as conn:
         user = None
         if body.create_user is not False and refusal is None:
@@ -48,7 +48,7 @@ def send_otp(body: bodies.Otp, phone: str, refusal: Problem | None) -> None:
 
 def resend(phone: str, kind: str) -> None:
     """Send the code of a sign-up or of a change of number again, at most once an interval."""
-    texts.require_sms(phone)
+    texts.order_sms(phone)
     with here.db.transaction() as conn:
         user = texts.lock_recipient(conn, phone, kind)
         if user is not None and kind == kinds.PHONE_CHANGE and user.new_phone is not None:

@@ -51,6 +51,8 @@ def sign_up_with_password(
     Raise UnprocessableContent (weak_password; with AUTOCONFIRM also user_already_exists).
     """
     require_strong(password, here.settings.password_min_length, breaches_url=here.settings.breaches_url)
+    if not here.settings.autoconfirm:
+        mails.order(email)
     password_hash = hash_of_sign_up(email, password)  # slow on purpose: before a connection is held
     if here.settings.autoconfirm:
         return _enter(email, password_hash, user_metadata, also)

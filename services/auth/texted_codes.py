@@ -5,6 +5,7 @@ import hmac
 from services.auth import factor_models, guesses, hooks, rows, store
 from services.auth.assurance import Caller
 from services.auth.codes import new_code
+from services.auth.message_caps import admit_sms
 from services.auth.parts import here
 from shared.errors import BadRequest, Problem, TooManyRequests, UnprocessableContent
 from shared.ids import new_id
@@ -41,6 +42,7 @@ def send(conn: Connection, person: Caller, factor: rows.Factor, challenge: rows.
         detail = "For security purposes, you can only request this once in a while."
         raise TooManyRequests(detail, code="over_sms_send_rate_limit", retry_after_s=max(interval_s, 1))
     phone = factor.phone or ""
+    admit_sms(conn, phone)
     code, is_fixed = new_code(phone)
     store.update_challenge_code(conn, challenge.id, _hashes(challenge, code)[0])
     if not is_fixed:

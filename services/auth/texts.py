@@ -2,16 +2,22 @@
 
 from services.auth import hooks, rows, store
 from services.auth.codes import hash_of_link, hashes_of_code, new_code
+from services.auth.message_caps import admit_sms
 from services.auth.parts import here
 from shared.errors import BadRequest
 from shared.ids import new_id
 from shared.postgres import Connection
 
 
-def require_sms(phone: str) -> None:
-    """Raise BadRequest(phone_provider_disabled) where no hook sends SMS, unless the number has a fixed code."""
+def order_sms(phone: str) -> None:
+    """Count an SMS that somebody orders: before anybody looks for whom it is, and before a connection is held.
+
+    Raise BadRequest(phone_provider_disabled) where no SMS goes to such numbers, or TooManyRequests.
+    """
     if not here.settings.reaches(phone):
         raise BadRequest("Unsupported phone provider", code="phone_provider_disabled")
+    with here.db.transaction() as conn:
+        admit_sms(conn, phone)
 
 
 def lock_recipient(conn: Connection, phone: str, kind: str) -> rows.User | None:

@@ -3,6 +3,7 @@
 from services.auth import bodies, kinds, mails, models, rows, store, texts
 from services.auth.assurance import require_caller, require_step_up
 from services.auth.endings import end_sessions
+from services.auth.message_caps import admit_mail, admit_sms
 from services.auth.new_password import new_password_hash
 from services.auth.parts import here
 from services.auth.pkce import Challenge
@@ -35,8 +36,10 @@ def reauthenticate() -> models.Nothing:
             raise UnprocessableContent("There is no address to send a nonce to.", code="validation_failed")
         locked = _may_get_mail(conn, owner, kinds.REAUTHENTICATION)
         if owner.email_confirmed_at is not None:
+            admit_mail(conn, owner.email or "")
             mails.send_secret(conn, locked, kinds.REAUTHENTICATION)
         else:
+            admit_sms(conn, owner.phone or "")
             texts.send_code(conn, locked, kinds.REAUTHENTICATION, owner.phone or "", None)
     return models.Nothing()
 
@@ -55,10 +58,12 @@ def change_user(query: models.RedirectQuery, body: bodies.UserChange) -> models.
         new_phone = body.phone if body.phone and body.phone != before.phone else None
         if (body.password or new_email or new_phone) and not before.is_anonymous:
             require_step_up(require_caller(conn), "update email or password when MFA is enabled", Unauthorized)
-    if new_phone:
-        texts.require_sms(new_phone)
     if new_email or new_phone:
         count_try(f"address {before.id}", tries=here.settings.log_in_tries)
+    if new_email:
+        mails.order(new_email)
+    if new_phone:
+        texts.order_sms(new_phone)
     gets_address = bool(new_email or new_phone)
     password_hash = new_password_hash(before, body, gets_address=gets_address) if body.password else None
     with here.db.transaction() as conn:

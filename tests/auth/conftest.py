@@ -306,6 +306,9 @@ def make_settings(clean_databases: CleanDatabases) -> Callable[..., AuthSettings
             "log_in_tries": 1000,
             "log_in_tries_per_account": 1000,
             "log_in_tries_per_place": 1000,
+            "sms_per_block": 1000,
+            "sms_per_place": 1000,
+            "mails_per_place": 2000,
             "site_url": "https://www.example.com/welcome",
             "redirect_urls": "com.example.app://confirmed, https://www.example.com/other",
         }

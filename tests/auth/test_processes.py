@@ -115,7 +115,7 @@ def test_what_has_expired_is_deleted_in_batches_and_nothing_else(make_service: M
     service.person("nobody").log_in()
     service.rows("UPDATE throttles SET forgotten_at = now() - interval '1 day'")
     service.person("late").log_in()
-    assert clean_up(service.db, service.parts.settings) == 1204
+    assert clean_up(service.db, service.parts.settings) == 1206
     assert clean_up(service.db, service.parts.settings) == 0
     reasons = [event.data["reason"] for event in service.events("session.revoked")]
     assert reasons.count("expired") == 1200

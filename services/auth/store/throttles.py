@@ -15,17 +15,20 @@ from uuid import UUID
 from shared.postgres import Connection, execute, fetch_all
 
 KEPT_PLACES = 20
-STEPS = 5  # how often the pause doubles
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """`tries` at once, and as many in each `window_s`; `name` is what metrics call it."""
+    """`tries` at once, and as many in each `window_s`; `name` is what metrics call it.
+
+    The pause doubles `steps` times. With none it is as long as there is no room, and the bound is without the five.
+    """
 
     name: str
     key: bytes
     tries: int
     window_s: float
+    steps: int = 5
 
 
 @dataclass(frozen=True)
@@ -37,34 +40,39 @@ class Counted:
     left_s: float
 
 
-def _free_at(at: str, level: str, tries: str, stay_s: str) -> str:
-    """SQL for the end of the pause after a try at `at` with which `level` tries are in the bucket.
+def _free_at(level: str, row: str) -> str:
+    """SQL for the end of the pause after a try of this row with which `level` tries are in the bucket.
 
     Without a pause it is long ago, not `at`: of two at once, the one that waited for the row may have come first.
     """
-    pause_s = f"{stay_s} * power(2, least({level} - {tries}, {STEPS}) - {STEPS})"
-    return f"CASE WHEN {level} > {tries} - 1 THEN {at} + make_interval(secs => {pause_s}) ELSE to_timestamp(0) END"
+    pause_s = f"{row}.stay_s * power(2, least({level} - {row}.tries, {row}.steps) - {row}.steps)"
+    return f"""
+        CASE WHEN {level} > {row}.tries - 1 THEN {row}.counted_at + make_interval(secs => {pause_s})
+             ELSE to_timestamp(0) END
+    """
 
 
 LEVEL = """
     (extract(epoch FROM greatest(t.forgotten_at - excluded.counted_at, '0'))::float8 / excluded.stay_s + 1)
 """
 COUNT = f"""
-    INSERT INTO throttles AS t (bucket, tries, stay_s, counted_at, is_judged, free_at, forgotten_at)
-    SELECT key, tries, stay_s, at, true, {_free_at("at", "1", "tries", "stay_s")}, at + make_interval(secs => stay_s)
-    FROM unnest(%(keys)s::bytea[], %(tries)s::float8[], %(stays_s)s::float8[]) WITH ORDINALITY
-             AS bucket (key, tries, stay_s, number),
-         clock_timestamp() AS at
+    INSERT INTO throttles AS t (bucket, tries, stay_s, steps, counted_at, is_judged, free_at, forgotten_at)
+    SELECT key, tries, stay_s, steps, counted_at, true, {_free_at("1", "one")},
+           counted_at + make_interval(secs => stay_s)
+    FROM (SELECT *
+          FROM unnest(%(keys)s::bytea[], %(tries)s::float8[], %(stays_s)s::float8[], %(steps)s::float8[])
+               WITH ORDINALITY AS wanted (key, tries, stay_s, steps, number), clock_timestamp() AS counted_at) AS one
     WHERE number <= %(certain)s
        OR NOT EXISTS (SELECT 1 FROM users WHERE id = %(user_id)s AND %(place)s::bytea = ANY (places))
     ORDER BY number
     ON CONFLICT (bucket) DO UPDATE SET
         tries = excluded.tries,
         stay_s = excluded.stay_s,
+        steps = excluded.steps,
         counted_at = excluded.counted_at,
         is_judged = t.free_at <= excluded.counted_at,
         free_at = CASE WHEN t.free_at <= excluded.counted_at
-                       THEN {_free_at("excluded.counted_at", LEVEL, "excluded.tries", "excluded.stay_s")}
+                       THEN {_free_at(LEVEL, "excluded")}
                        ELSE t.free_at END,
         forgotten_at = CASE WHEN t.free_at <= excluded.counted_at
                             THEN greatest(t.forgotten_at, excluded.counted_at)
@@ -88,6 +96,7 @@ def count_tries(
         "keys": [bucket.key for bucket in buckets],
         "tries": [bucket.tries for bucket in buckets],
         "stays_s": [bucket.window_s / bucket.tries for bucket in buckets],
+        "steps": [bucket.steps for bucket in buckets],
         "certain": len(always),
         "user_id": user_id,
         "place": place,
