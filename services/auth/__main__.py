@@ -7,6 +7,7 @@ import sys
 from services.auth import keys, ownership, resealing, roles, store, worker
 from services.auth.config import MIGRATIONS, AuthSettings
 from services.auth.keys import FRESH_S
+from services.auth.oauth import commands as oauth
 from services.auth.parts import Parts
 from services.auth.tokens import mint_service_token
 from services.auth.user_import import import_users
@@ -132,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         giving = admin_verbs.add_parser(verb)
         giving.add_argument("email")
         giving.set_defaults(run=_give_role, role=role)
+    oauth.add_parser(verbs)
     secret_verbs = verbs.add_parser("secrets", help="secrets at rest").add_subparsers(required=True, metavar="verb")
     reencrypt = secret_verbs.add_parser("reencrypt", help="bring all of them under the first key of SECRET_KEYS")
     reencrypt.add_argument("--batch", type=int, default=resealing.BATCH, help="rows a transaction")

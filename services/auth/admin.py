@@ -41,7 +41,7 @@ def list_users(query: admin_models.UsersQuery) -> admin_models.UserPage | Respon
     page, per_page = query.page or 1, query.per_page or PER_PAGE
     skip = 0 if query.cursor else (page - 1) * per_page
     with here.db.transaction() as conn:
-        _require_admin(conn)
+        require_admin(conn)
         found = store.list_users(conn, before=query.cursor, skip=skip, limit=per_page + 1)
         note(conn, "users.listed", None)
     shown = found[:per_page]
@@ -60,7 +60,7 @@ def create_user(body: admin_models.NewUser) -> models.User:
     """Create a user, whose address counts as confirmed with `email_confirm`. No mail goes out."""
     password_hash = _hash_of(body)
     with here.db.transaction() as conn:
-        _require_admin(conn)
+        require_admin(conn)
         created = store.insert_user(conn, new_id(), body.email, None, {}, is_confirmed=False)
         if created is None:
             raise store.email_exists()
@@ -75,7 +75,7 @@ def create_user(body: admin_models.NewUser) -> models.User:
 def show_user(path: admin_models.UserPath) -> models.User:
     """One user."""
     with here.db.transaction() as conn:
-        _require_admin(conn)
+        require_admin(conn)
         found = _lock(conn, path.user_id)
         note(conn, "user.read", found.id)
     return models.User.of(found)
@@ -87,7 +87,7 @@ def alter_user(path: admin_models.UserPath, body: admin_models.UserAttributes) -
     """Change what is given. A new password and a ban end every session of the user."""
     password_hash = _hash_of(body)
     with here.db.transaction() as conn:
-        _require_admin(conn)
+        require_admin(conn)
         after = _change(conn, _lock(conn, path.user_id), body, password_hash)
     return models.User.of(after)
 
@@ -97,7 +97,7 @@ def alter_user(path: admin_models.UserPath, body: admin_models.UserAttributes) -
 def delete_user(path: admin_models.UserPath, body: admin_models.Deletion) -> models.Nothing:
     """Delete a user for good, and have the other services delete what they keep of them."""
     with here.db.transaction() as conn:
-        _require_admin(conn)
+        require_admin(conn)
         gone = _lock(conn, path.user_id)
         note(conn, "user.deleted", gone.id)
         end_sessions(conn, gone.id, "ended_by_admin")
@@ -112,13 +112,13 @@ def delete_user(path: admin_models.UserPath, body: admin_models.Deletion) -> mod
 def end_sessions_of_user(path: admin_models.UserPath) -> None:
     """End every session of a user."""
     with here.db.transaction() as conn:
-        _require_admin(conn)
+        require_admin(conn)
         person = _lock(conn, path.user_id)
         note(conn, "user.logged_out", person.id)
         end_sessions(conn, person.id, "ended_by_admin")
 
 
-def _require_admin(conn: Connection) -> None:
+def require_admin(conn: Connection) -> None:
     """The row counts, not the token: it may be older than the end of the role. Who has a second factor shows it."""
     person = require_caller(conn)
     if person.user.role != ADMIN or person.user.is_banned:

@@ -22,6 +22,8 @@ from services.auth import (
 )
 from services.auth.config import MIGRATIONS, AuthSettings
 from services.auth.keys import OwnKeys
+from services.auth.oauth import authorize, client_admin, consents, end_session, metadata
+from services.auth.oauth import routes as oauth
 from services.auth.pages import codes, forgotten, log_in, script, second_factor, sign_up
 from services.auth.parts import Parts
 from shared.migrations import require_current
@@ -55,6 +57,13 @@ def create_app(settings: AuthSettings | None = None) -> Flask:
             second_factor.bp,
             forgotten.bp,
             sign_up.bp,
+            authorize.bp,
+            end_session.bp,
+            oauth.bp,
+            metadata.bp,
+            metadata.before_path,
+            consents.bp,
+            client_admin.bp,
             discovery.bp,
         ],
         ready={

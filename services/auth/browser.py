@@ -101,6 +101,8 @@ def let_in(conn: Connection, session: rows.Session) -> str:
     """Give this browser a session, in place of the one it had; the cookie's new value, for `keep`."""
     before = _known(conn)
     if before is not None:
+        if before.user.id == session.user_id:
+            store.move_oauth_grants(conn, before.session.id, session.id)
         end_sessions(conn, before.user.id, "logout", only=before.session.id)
     token = secrets.token_urlsafe(32)
     store.insert_browser(conn, session.id, _hash(token))

@@ -11,6 +11,7 @@ from pydantic import Field, HttpUrl, SecretStr, TypeAdapter, field_validator, mo
 
 from services.auth.addresses import normalise
 from services.auth.external.settings import ExternalSettings
+from services.auth.oauth.settings import OAuthSettings
 from services.auth.ownership import OwnerSettings
 from services.auth.phones import normalise_phone
 from services.auth.places import FORBIDDEN_SCHEMES, Places
@@ -23,7 +24,7 @@ HOOKS = ("send_sms", "send_mail", "before_user_created", "access_token")
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-class AuthSettings(ExternalSettings, OwnerSettings, ProtectionSettings, Settings):
+class AuthSettings(OAuthSettings, ExternalSettings, OwnerSettings, ProtectionSettings, Settings):
     database_url: PostgresUrl = Field(description="postgresql://role:password@host:port/database")
     secret_keys: SecretStr = Field(
         description="base64 of 32 random bytes, or several separated by commas: the first one writes, all read"

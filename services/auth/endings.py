@@ -11,6 +11,8 @@ from shared import outbox
 from shared.contracts import SessionRevoked
 from shared.postgres import Connection
 
+ENDS_GRANTS = frozenset({"password_changed", "ended_by_admin"})
+
 
 def end_sessions(
     conn: Connection,
@@ -23,30 +25,34 @@ def end_sessions(
 ) -> int:
     """End `only` this session of a user, or all `but` one; how many there were.
 
-    `continued_by` is the session that goes on in their place.
+    `continued_by` is the session that goes on in their place. What apps were granted ends with the sessions of
+    somebody who has another password or is shut out, but what hangs on the one session that stays.
     """
-    return _tell(conn, store.end_sessions(conn, user_id, reason, only=only, but=but), reason, continued_by)
+    ended = list(store.end_sessions(conn, user_id, reason, only=only, but=but))
+    if only is None and reason in ENDS_GRANTS:
+        ended += store.delete_oauth_grants_of_user(conn, user_id, reason, but=but)
+    return tell_ended(conn, ended, reason, continued_by)
 
 
 def end_weaker_sessions(conn: Connection, user_id: UUID, *, but: UUID) -> int:
     """End a user's sessions that did not show a second factor; how many there were."""
     reason = "ended_by_user"  # by answering for their factor elsewhere
-    return _tell(conn, store.end_weaker_sessions(conn, user_id, reason, but=but), reason)
+    return tell_ended(conn, store.end_weaker_sessions(conn, user_id, reason, but=but), reason)
 
 
 def end_idle_sessions(conn: Connection, *, idle_s: int, limit: int) -> int:
     """End sessions that nobody used for so long; how many there were."""
-    return _tell(conn, store.end_idle_sessions(conn, idle_s=idle_s, limit=limit), "expired")
+    return tell_ended(conn, store.end_idle_sessions(conn, idle_s=idle_s, limit=limit), "expired")
 
 
 def end_old_sessions(conn: Connection, *, lifetime_s: int, limit: int) -> int:
     """End sessions whose log-in is so long ago; how many there were."""
-    return _tell(conn, store.end_old_sessions(conn, lifetime_s=lifetime_s, limit=limit), "expired")
+    return tell_ended(conn, store.end_old_sessions(conn, lifetime_s=lifetime_s, limit=limit), "expired")
 
 
 def end_idle_browsers(conn: Connection, *, idle_s: int, limit: int) -> int:
     """End the sessions of browsers that were not seen for so long; how many there were."""
-    return _tell(conn, store.end_idle_browsers(conn, idle_s=idle_s, limit=limit), "expired")
+    return tell_ended(conn, store.end_idle_browsers(conn, idle_s=idle_s, limit=limit), "expired")
 
 
 def end_surplus_sessions(conn: Connection, user_id: UUID, *, keep: int) -> int:
@@ -54,10 +60,11 @@ def end_surplus_sessions(conn: Connection, user_id: UUID, *, keep: int) -> int:
 
     The row says `session_limit`; the others, who know no such reason, hear `expired`.
     """
-    return _tell(conn, store.end_surplus_sessions(conn, user_id, keep=keep), "expired")
+    return tell_ended(conn, store.end_surplus_sessions(conn, user_id, keep=keep), "expired")
 
 
-def _tell(conn: Connection, ended: Sequence[store.Ended], reason: Any, continued_by: UUID | None = None) -> int:
+def tell_ended(conn: Connection, ended: Sequence[store.Ended], reason: Any, continued_by: UUID | None = None) -> int:
+    """Tell the others that these sessions have ended just now; how many there were."""
     now = datetime.now(UTC)
     events = [
         SessionRevoked(

@@ -37,7 +37,7 @@ class Places:
                 return False
             if is_site and parts.scheme.lower() in WEB:
                 return True
-            if parts.scheme.lower() in WEB and not _is_plain_host(parts.hostname or ""):
+            if parts.scheme.lower() in WEB and not is_plain_host(parts.hostname or ""):
                 return False
         except ValueError:
             return False
@@ -74,7 +74,7 @@ def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
     return parts.scheme.lower(), host, None if host in ("localhost", "127.0.0.1", "::1") else parts.port
 
 
-def _is_plain_host(host: str) -> bool:
+def is_plain_host(host: str) -> bool:
     """A name, or an address of this very machine: not a number that a browser would take for an address."""
     try:
         return ipaddress.ip_address(host).is_loopback

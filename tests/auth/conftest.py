@@ -247,6 +247,7 @@ TABLES = (
     "hook_calls",
     "provider_tokens",
     "auth_codes",
+    "oauth_clients",
     "sessions",
     "users",
     "signing_keys",
@@ -289,30 +290,35 @@ def clean_databases(databases: Databases) -> Iterator[CleanDatabases]:
     made.drop()
 
 
+def settings_on(database_url: str, **changes: Any) -> AuthSettings:
+    """Settings of a service on this database that throttles nobody."""
+    defaults: dict[str, Any] = {
+        "database_url": database_url,
+        "secret_keys": base64.b64encode(os.urandom(32)).decode(),
+        "amqp_url": "amqp://nobody:nothing@127.0.0.1:1/%2F",
+        "issuer": ISSUER,
+        "jwks_url": f"{ISSUER}/.well-known/jwks.json",
+        "public_url": "https://app.example.com",
+        "password_wait_s": 60,
+        "password_queue": 1000,
+        "log_in_tries": 1000,
+        "log_in_tries_per_account": 1000,
+        "log_in_tries_per_place": 1000,
+        "sms_per_block": 1000,
+        "sms_per_place": 1000,
+        "mails_per_place": 2000,
+        "site_url": "https://www.example.com/welcome",
+        "redirect_urls": "com.example.app://confirmed, https://www.example.com/other",
+    }
+    return AuthSettings(**{**defaults, **changes})
+
+
 @pytest.fixture
 def make_settings(clean_databases: CleanDatabases) -> Callable[..., AuthSettings]:
     lent = clean_databases.lend()
 
     def make(**changes: Any) -> AuthSettings:
-        defaults: dict[str, Any] = {
-            "database_url": changes.get("database_url") or next(lent),
-            "secret_keys": base64.b64encode(os.urandom(32)).decode(),
-            "amqp_url": "amqp://nobody:nothing@127.0.0.1:1/%2F",
-            "issuer": ISSUER,
-            "jwks_url": f"{ISSUER}/.well-known/jwks.json",
-            "public_url": "https://app.example.com",
-            "password_wait_s": 60,
-            "password_queue": 1000,
-            "log_in_tries": 1000,
-            "log_in_tries_per_account": 1000,
-            "log_in_tries_per_place": 1000,
-            "sms_per_block": 1000,
-            "sms_per_place": 1000,
-            "mails_per_place": 2000,
-            "site_url": "https://www.example.com/welcome",
-            "redirect_urls": "com.example.app://confirmed, https://www.example.com/other",
-        }
-        return AuthSettings(**{**defaults, **changes})
+        return settings_on(changes.pop("database_url", None) or next(lent), **changes)
 
     return make
 

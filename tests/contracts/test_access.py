@@ -11,7 +11,8 @@ from shared.routing import Access
 from tests.contracts.components import COMPONENTS, GATEWAY, Component
 
 SERVICES = [component for component in COMPONENTS if component != GATEWAY]
-OTHER_PREFIXES = {"auth": ["/auth/oauth/"]}  # the OAuth provider and its pages
+# The OAuth provider, its pages, and the one address that RFC 8414 puts in front of its path.
+OTHER_PREFIXES = {"auth": ["/auth/oauth/", "/.well-known/oauth-authorization-server/auth/oauth"]}
 each_service = pytest.mark.parametrize("component", SERVICES, ids=lambda component: component.name)
 
 

@@ -115,7 +115,8 @@ class Wired:
         ]
 
     def send(self, operation: Operation, path: str | None = None, **request: Any) -> TestResponse:
-        """Fails for a 5xx, and for a 4xx that is no problem document; people at a page of auth get a page."""
+        """Fails for a 5xx, and for a 4xx that is no problem document; people at a page of auth get a page, and
+        clients of OAuth an error of RFC 6749."""
         scopes = [scope for security in operation.described.get("security", []) for scope in security["bearer"]]
         token = self._issuer.service_token(" ".join(scopes)) if scopes else self._person.token()
         path = operation.path_to() if path is None else path
@@ -124,11 +125,11 @@ class Wired:
             path, method=operation.method, headers={"Authorization": f"Bearer {token}"}, **request
         )
         assert answer.status_code < 500, f"{operation} {path[:80]} {str(request)[:300]}: {answer.text}"
-        if answer.status_code >= 400 and not answer.content_type.startswith("text/html"):
-            assert answer.content_type == "application/problem+json", operation
+        if answer.status_code >= 400 and answer.content_type == "application/problem+json":
             assert answer.get_json().keys() >= MEMBERS
         elif answer.status_code >= 400:
             assert operation.path.startswith("/auth/oauth/"), operation
+            assert answer.content_type.startswith("text/html") or "error" in answer.get_json(), operation
         return answer
 
     def body(self, operation: Operation, data: bytes) -> TestResponse:

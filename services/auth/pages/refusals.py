@@ -1,5 +1,6 @@
 """Pages that end a way: something went wrong, or somebody has left."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from flask import Response
@@ -32,6 +33,11 @@ def pages_of(name: str) -> Blueprint:
     bp = Blueprint(name, __name__, url_prefix="/auth/oauth")
     show_problems(bp)
     return bp
+
+
+def ask_to_log_out(account: str, hidden: Mapping[str, str], *, leads_to: str | None = None) -> Response:
+    """A button that logs out, for an app asked and cannot show whom it means. `hidden` holds a `form_token`."""
+    return show("log_out.html", leads_to=leads_to, title=say("Log out?"), account=account, hidden=hidden)
 
 
 def show_problems(bp: Blueprint) -> None:
