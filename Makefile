@@ -8,7 +8,7 @@ COMPONENTS := gateway services/auth services/profile services/data services/noti
 BASE_IMAGE ?= docker.io/library/python:3.11-slim-bookworm
 TAG ?= dev
 
-.PHONY: help setup up down logs status clean demo test clients chaos lint fmt lock bench bench-gateway bench-crowds test-big images k8s dlq
+.PHONY: help setup up down logs status clean demo test clients chaos lint fmt lock mails bench bench-gateway bench-crowds test-big images k8s dlq
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F':[^#]*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -58,6 +58,9 @@ fmt: setup ## format the code
 
 lock: ## resolve every requirements.txt again (hash-locked, one set of versions for the whole house)
 	@deploy/local/lock
+
+mails: setup ## write every mail in every language to .local/mails, to be looked at; ARGS="--folder my-templates"
+	@$(PY) -m services.notify templates preview $(ARGS)
 
 bench: ## gateway, events, log-ins and auth measured; a table and bench-results/*.json; needs Node.js and npm
 	@deploy/local/bootstrap haproxy nginx wrk

@@ -76,13 +76,19 @@ class Template:
         """Raise Mistake."""
         if unknown := said.keys() - {"params", "common", "same", "greets"}:
             raise Mistake(f"has `{min(unknown)}`, which nothing reads")
-        params, common = said.get("params", []), said.get("common", {})
+        params, common, same = said.get("params", []), said.get("common", {}), said.get("same", {})
         if not (isinstance(params, list) and all(isinstance(name, str) and NAME.fullmatch(name) for name in params)):
             raise Mistake("`params` is a list of names")
-        if not (isinstance(common, dict) and common.keys() <= set(PLACES)):
+        if not (
+            isinstance(common, dict)
+            and common.keys() <= set(PLACES)
+            and all(isinstance(name, str) for name in common.values())
+        ):
             raise Mistake("`common` names a common sentence for a place")
-        same = {place: Sentence.of(text) for place, text in said.get("same", {}).items()}
-        return cls(frozenset(params), common, same, said.get("greets", True) is True)
+        if not (isinstance(same, dict) and same.keys() <= set(PLACES)):
+            raise Mistake("`same` is a table of sentences")
+        sentences = {place: Sentence.of(text) for place, text in same.items()}
+        return cls(frozenset(params), common, sentences, said.get("greets", True) is True)
 
     @property
     def needed(self) -> frozenset[str]:

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jinja2 import DictLoader, StrictUndefined, TemplateError
+from jinja2 import DictLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from services.notify.brand import Brand
@@ -171,5 +171,5 @@ class Library:
     def _run(self, path: str, context: Mapping[str, Any]) -> str:
         try:
             return self._environment.get_template(path).render(context)
-        except TemplateError as error:
+        except Exception as error:  # a template of an operator's can raise anything: 1 / 0, "a" + 1
             raise CannotRender(f"{path}: {type(error).__name__}") from error

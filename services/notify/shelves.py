@@ -12,6 +12,7 @@ from services.notify.library import FILES, FOLDER, LAYOUTS, CannotRender, Librar
 from services.notify.samples import samples
 
 MAX_FILE_BYTES = 200_000
+DEPTH = 3  # <tag>/<template>/<file>
 TRIAL_BRAND = Brand("Gatehouse", "#1f5f4a")
 
 
@@ -75,10 +76,8 @@ def read(folder: Path, below: Shelf) -> tuple[Shelf, list[Problem]]:
 
 
 def _sources(folder: Path, problems: list[Problem]) -> Iterator[tuple[str, str]]:
-    for file in sorted(folder.rglob("*")):
+    for file in _files(folder, DEPTH):
         path = file.relative_to(folder).as_posix()
-        if any(part.startswith(".") for part in path.split("/")) or not file.is_file():
-            continue
         if not _is_ours(path):
             problems.append(Problem(path, "nothing reads a file of this name"))
             continue
@@ -88,6 +87,17 @@ def _sources(folder: Path, problems: list[Problem]) -> Iterator[tuple[str, str]]
             yield path, file.read_text("utf-8")
         except (OSError, ValueError):
             problems.append(Problem(path, f"is not UTF-8 text of at most {MAX_FILE_BYTES} bytes"))
+
+
+def _files(folder: Path, depth: int) -> Iterator[Path]:
+    """Symbolic links are followed: in a mounted ConfigMap everything is one."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir() and depth > 1:
+            yield from _files(path, depth - 1)
+        else:
+            yield path
 
 
 def _is_ours(path: str) -> bool:
@@ -108,7 +118,7 @@ def _what_is_wrong(path: str, shelf: Shelf) -> str | None:
             try:
                 mail = library.mail(name, [tag] if rest else [ENGLISH], params)
             except CannotRender as error:
-                return str(error)
+                return str(error).removeprefix(f"{path}: ")
             if path.endswith("subject.txt"):
                 if not mail.subject:
                     return "is empty"

@@ -97,6 +97,22 @@ def test_traces_go_where_the_policy_lets_them_from_every_component(render_with: 
         assert data["ISSUER"].startswith("https://"), "the rest is as before"
 
 
+def test_mail_templates_are_mounted_where_notify_looks_for_them(render_with: Render) -> None:
+    """In every process of notify: each reads the same settings, and they name the folder."""
+    after = render_with("mail-templates")
+    (config,) = [data for name, data in after.items() if name.startswith("ConfigMap/notify-config-")]
+    (files,) = [data for name, data in after.items() if name.startswith("ConfigMap/notify-mail-templates-")]
+    owners = [
+        one for one in after.values() if one["kind"] in ("Deployment", "Job") and "notify" in one["metadata"]["name"]
+    ]
+    assert len(owners) == 3
+    for owner in owners:
+        pod = owner["spec"]["template"]["spec"]
+        mounts = {mount["mountPath"]: mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
+        volumes = {volume["name"]: volume.get("configMap", {}).get("name") for volume in pod["volumes"]}
+        assert volumes[mounts[config["data"]["MAIL_TEMPLATES_DIR"]]] == files["metadata"]["name"], name_of(owner)
+
+
 def test_the_guide_names_every_component() -> None:
     guide = (K8S / "README.md").read_text()
     assert [option for option in OPTIONS if f"`components/{option}`" not in guide] == []

@@ -204,3 +204,15 @@ def test_only_parameters_that_exist_stand_in_sentences(tag: str) -> None:
     for name, section in SHELF.catalogues[tag].sections.items():
         allowed = SHELF.templates[name].params | EVERYWHERE
         assert {parameter for sentence in section.values() for parameter in sentence.parameters} <= allowed, name
+
+
+def test_the_readme_names_every_template_with_its_parameters() -> None:
+    readme = (FOLDER.parent / "README.md").read_text()
+    table = readme.split("| template | parameters")[1].split("\n\n")[0].splitlines()[2:]
+    told = {}
+    for row in table:
+        names, params = (set(re.findall(r"`([a-z_]+)`", cell)) for cell in row.strip("|").split("|"))
+        told |= dict.fromkeys(names, params)
+    assert told == {name: template.params for name, template in SHELF.templates.items()}
+    documented = (FOLDER.parents[2] / "docs" / "mails.md").read_text()
+    assert set(re.findall(r"(?m)^\| `([A-Za-z-]+)` \|", documented)) == set(TAGS)

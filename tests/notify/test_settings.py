@@ -34,6 +34,17 @@ KEY = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"
         ({"APNS_KEY_FILE": __file__}, ["APNS_KEY_ID", "APNS_TEAM_ID"]),
         ({"SMTP_HOST": "localhost"}, ["SMTP_FROM"]),
         ({"SMTP_FROM": "Gatehouse <a@example.com>"}, ["SMTP_FROM"]),
+        (
+            {
+                "MAIL_TEMPLATES_DIR": "/nowhere",
+                "MAIL_COLOR": "green;}",
+                "MAIL_LOGO_URL": "http://x.example/a.png",
+                "MAIL_APP_NAME": "a\nb",
+                "MAIL_FOOTER": "a\nb",
+                "MAIL_LOCALE": "../de",
+            },
+            ["MAIL_TEMPLATES_DIR", "MAIL_COLOR", "MAIL_LOGO_URL", "MAIL_APP_NAME", "MAIL_FOOTER", "MAIL_LOCALE"],
+        ),
         ({"SMTP_USERNAME": "gatehouse"}, ["SMTP_PASSWORD"]),
         ({"PUSH_TRANSPORT": "pigeon", "SEND_BATCH": "0"}, ["PUSH_TRANSPORT", "SEND_BATCH"]),
         ({"MESSAGE_RETENTION_S": "86400"}, ["MESSAGE_RETENTION_S"]),
