@@ -114,6 +114,7 @@ class UserChange(PkceBody):
     current_password: Password | None = Field(None, description="if given, it must be right")
     nonce: Secret | None = Field(None, description="the code that `reauthenticate` mailed")
     data: Metadata | None = Field(None, description="merged into user_metadata; null removes a name")
+    end_this_session: bool = Field(False, description="a new password ends this session too, not the others alone")
 
 
 class Verification(ClientBody):

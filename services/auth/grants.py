@@ -61,7 +61,7 @@ def enter(conn: Connection, proof: Proof) -> tuple[rows.User, rows.Session]:
 
 def _verified(address: str, password: str, guess: Guess) -> rows.User:
     """The user whose password this is. A try counts before it is judged, so that many at once do not slip through."""
-    is_email = "@" in address
+    is_email, decoy = "@" in address, here.decoys.hash_for(address)
     try:
         with here.db.transaction() as conn:
             user = store.get_user_by_email(conn, address) if is_email else store.get_user_by_phone(conn, address)
@@ -69,7 +69,7 @@ def _verified(address: str, password: str, guess: Guess) -> rows.User:
     except TooManyRequests:
         LOG_INS.labels("throttled").inc()
         raise
-    if not here.passwords.verify(user.password_hash if user else None, password) or user is None:
+    if not here.passwords.verify(user.password_hash if user else None, password, decoy=decoy) or user is None:
         raise _refused_log_in(*WRONG)
     if not is_email and user.phone_confirmed_at is None:
         raise _refused_log_in("Phone not confirmed", "phone_not_confirmed")

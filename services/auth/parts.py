@@ -9,6 +9,7 @@ from werkzeug.local import LocalProxy
 
 from services.auth.captcha import Captcha
 from services.auth.config import AuthSettings, decode_keys
+from services.auth.decoys import Decoys
 from services.auth.external.provider import Provider
 from services.auth.keys import KeyRing
 from services.auth.passwords import Passwords
@@ -24,6 +25,7 @@ class Parts:
     sealer: Sealer
     keys: KeyRing
     passwords: Passwords
+    decoys: Decoys
     webhooks: Webhooks
     captcha: Captcha | None
     providers: Mapping[str, Provider]
@@ -38,7 +40,9 @@ class Parts:
         webhooks = Webhooks(secrets, timeout_s=settings.hook_timeout_s)
         providers = {name: Provider(name, given) for name, given in settings.identity_providers.items()}
         captcha = Captcha.of(settings, at_once=max(1, settings.web_threads * 3 // 4))
-        return cls(settings, db, sealer, KeyRing(db, sealer), passwords, webhooks, captcha, providers)
+        return cls(
+            settings, db, sealer, KeyRing(db, sealer), passwords, Decoys(db, sealer), webhooks, captcha, providers
+        )
 
 
 here = cast(Parts, LocalProxy(lambda: current_app.extensions["auth"]))

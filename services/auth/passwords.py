@@ -48,9 +48,9 @@ class Passwords:
         many wait already."""
         return self._run(lambda: str(self._argon2.hash(_prepare(password), salt=salt)))
 
-    def verify(self, password_hash: str | None, password: str) -> bool:
-        """True if it is the password of this hash. Without a hash it is False, after the same work."""
-        stored = password_hash or self._dummy_hash()
+    def verify(self, password_hash: str | None, password: str, *, decoy: str | None = None) -> bool:
+        """True if it is the password of this hash. Without one it is False, after the same work, or that of `decoy`."""
+        stored = password_hash or decoy or self._dummy_hash()
         return self._run(lambda: self._is_right(stored, password)) and password_hash is not None
 
     def is_outdated(self, password_hash: str) -> bool:

@@ -49,8 +49,8 @@ def reauthenticate() -> models.Nothing:
 def change_user(query: models.RedirectQuery, body: bodies.UserChange) -> models.User:
     """Change password, metadata or address.
 
-    A new password ends every other session; a new address counts when the old one and the new one have both
-    confirmed it.
+    A new password ends every other session, and this one if asked (`end_this_session`); a new address counts when the
+    old one and the new one have both confirmed it.
     """
     with here.db.transaction() as conn:
         before = require_user(conn)
@@ -74,7 +74,9 @@ def change_user(query: models.RedirectQuery, body: bodies.UserChange) -> models.
             raise UnprocessableContent("The account is gone.", code="user_not_found")
         models.require_fitting(after.user_metadata)
         if password_hash is not None:
-            end_sessions(conn, before.id, "password_changed", but=caller().session_id)
+            end_sessions(
+                conn, before.id, "password_changed", but=None if body.end_this_session else caller().session_id
+            )
             store.delete_one_time_tokens(conn, before.id, [kinds.RECOVERY])
         if new_email is not None:
             after = _change_email(conn, after, new_email, query.redirect_to, body.challenge)

@@ -57,6 +57,15 @@ def test_a_new_password_counts_and_ends_every_other_session(service: Service, al
     assert Person(service, alice.email, "a new password").log_in().status == 200
 
 
+def test_a_new_password_ends_this_session_too_if_asked(service: Service, alice: Person) -> None:
+    other = Person(service, alice.email)
+    other.log_in()
+    assert _change(alice, password="a new password", end_this_session=True).status == 200
+    assert alice.refresh().code == other.refresh().code == "session_not_found"
+    assert {event.data["reason"] for event in service.events("session.revoked")} == {"password_changed"}
+    assert Person(service, alice.email, "a new password").log_in().status == 200
+
+
 def test_a_weak_or_unchanged_password_is_refused(alice: Person) -> None:
     weak, same = _change(alice, password="short"), _change(alice, password=alice.password)
     assert (weak.status, weak.code) == (422, "weak_password")

@@ -58,6 +58,10 @@ from services.auth.store.factors import (
     update_proved,
     update_step_used,
 )
+from services.auth.store.foreign_hashes import (
+    ForeignHashes,
+    sample_foreign_hashes,
+)
 from services.auth.store.guests import (
     Guest,
     Merge,
@@ -237,6 +241,7 @@ __all__ = [
     "Consumed",
     "Counted",
     "Ended",
+    "ForeignHashes",
     "Grant",
     "Guest",
     "HookCall",
@@ -366,6 +371,7 @@ __all__ = [
     "raise_session",
     "replace_recovery_codes",
     "rotate_newest",
+    "sample_foreign_hashes",
     "touch_session",
     "undone",
     "update_banned",
