@@ -128,7 +128,8 @@ def own_grant(claims: Claims) -> Grant:
         raise refusal("token_malformed", "The token names no session.")
     session_id = str(claims.session_id) if claims.session_id else ""
     scopes = frozenset(claims.scope.split())
-    return Grant(str(claims.user_id), session_id, scopes, claims.exp + LEEWAY_S, claims.aal == AAL2)
+    actor_id = str(claims.act.sub) if claims.act else ""
+    return Grant(str(claims.user_id), session_id, scopes, claims.exp + LEEWAY_S, claims.aal == AAL2, actor_id=actor_id)
 
 
 def bearer_token(authorization: bytes) -> str:

@@ -132,6 +132,9 @@ def _read_body() -> None:
     places: Mapping[str, str] = getattr(_view(), "places", {})
     if "body" not in places.values() or request.method == "OPTIONS":
         return
+    if getattr(_view(), "may_lack_body", False) and not _received():
+        request._cached_json = (g.setdefault("json_body", {}), g.json_body)
+        return
     if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
         raise UnsupportedMediaType("Send the body as application/json.")
     value = json_body.parse(_received())
@@ -189,6 +192,8 @@ def _end(response: Response) -> Response:
         }
         if "claims" in g:
             fields["user_id"] = str(g.claims.sub)
+            if g.claims.act is not None:
+                fields["actor_id"] = str(g.claims.act.sub)
         log.info("request", extra={logs.FIELDS: fields})
         if trace.spans is not None:
             _end_span(trace.spans, method, route, response.status_code, duration_s)

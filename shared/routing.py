@@ -11,7 +11,7 @@ make the service's OpenAPI document.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, wraps
-from typing import Any, TypeVar, get_args, get_type_hints, overload
+from typing import Any, ClassVar, TypeVar, get_args, get_type_hints, overload
 
 from flask import Response, g, request
 from flask_openapi3 import APIBlueprint
@@ -35,15 +35,19 @@ PROBLEM_ANSWER: dict[str, Any] = {
 
 
 class Body(BaseModel):
-    """A request body. Unknown names are refused, and JSON types are not coerced (`"5"` is not a number)."""
+    """A request body. Unknown names are refused, and JSON types are not coerced (`"5"` is not a number).
+
+    One that `may_be_missing` is read as an empty object then.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    may_be_missing: ClassVar[bool] = False
 
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Any:
         """Judge the bytes that arrived: in JSON mode a string may become a UUID or a time, but never a number."""
         if obj is g.get("json_body"):
-            return cls.model_validate_json(request.get_data(), strict=True)
+            return cls.model_validate_json(request.get_data() or b"{}", strict=True)
         return super().model_validate(obj, **options)
 
 
@@ -177,6 +181,9 @@ class Blueprint(APIBlueprint):  # type: ignore[misc]
             view.places = {  # type: ignore[attr-defined]
                 hints[place].__name__: place for place in ("body", "query", "path") if place in hints
             }
+            if getattr(hints.get("body"), "may_be_missing", False):
+                view.may_lack_body = True  # type: ignore[attr-defined]
+                hints["body"].model_config["openapi_extra"] = {"required": False}
             decorate = getattr(APIBlueprint, verb)
             decorate(self, rule, responses={status: answer}, **options)(view)
             return handler

@@ -32,10 +32,19 @@ WRONG_KEYS = (requests.RequestException, ValueError, LookupError, TypeError, Att
 FORBIDDEN_HEADERS = ("crit", "jku", "jwk", "x5u", "x5c")
 
 
+class Actor(BaseModel):
+    """Who acts for the person whom the token is about (RFC 8693, section 4.1)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sub: UUID
+
+
 class Claims(BaseModel):
     """What a verified access token says. Times are Unix seconds; `aal` is aal1 or aal2.
 
-    `sid` names the session; a service's own token (`role: service`) has none.
+    `sid` names the session; a service's own token (`role: service`) has none. With `act`, somebody else acts for the
+    person, an administrator: what only the person may do is to be refused.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,6 +58,7 @@ class Claims(BaseModel):
     aal: str = "aal1"
     amr: list[Any] = []
     is_anonymous: bool = False
+    act: Actor | None = None
     iat: int
     exp: int
     jti: str = ""
@@ -60,6 +70,11 @@ class Claims(BaseModel):
     @property
     def session_id(self) -> UUID | None:
         return self.sid
+
+    @property
+    def actor_id(self) -> UUID:
+        """Who does what is done with this token: the person, or who acts for them."""
+        return self.act.sub if self.act else self.sub
 
     def has_scope(self, scope: str) -> bool:
         return scope in self.scope.split()

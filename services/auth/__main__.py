@@ -9,9 +9,11 @@ from services.auth.config import MIGRATIONS, AuthSettings
 from services.auth.keys import FRESH_S
 from services.auth.oauth import commands as oauth
 from services.auth.parts import Parts
+from services.auth.scopes import ADMIN
 from services.auth.tokens import mint_service_token
 from services.auth.user_import import import_users
 from shared import logs
+from shared.errors import UnprocessableContent
 from shared.settings import load
 
 
@@ -89,11 +91,16 @@ def _import(settings: AuthSettings, options: argparse.Namespace) -> int:
     return 1 if outcome.wrong else 0
 
 
-def _give_role(settings: AuthSettings, options: argparse.Namespace) -> int:
+def _change_role(settings: AuthSettings, options: argparse.Namespace) -> int:
     try:
         with Parts.of(settings).db.transaction() as conn:
-            roles.give(conn, options.email, options.role)
-    except LookupError as error:
+            person = roles.find_by_address(conn, options.email)
+            if options.verb == "grant":
+                roles.require_known(settings, options.role)
+                roles.grant(conn, person, options.role)
+            else:
+                roles.revoke(conn, person, options.role)
+    except (LookupError, UnprocessableContent) as error:
         print(error.args[0], file=sys.stderr)
         return 1
     return 0
@@ -129,10 +136,11 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_argument("file", type=argparse.FileType(encoding="utf-8"))
     importing.set_defaults(run=_import)
     admin_verbs = verbs.add_parser("admin", help="who administers users").add_subparsers(required=True, metavar="verb")
-    for verb, role in (("grant", roles.ADMIN), ("revoke", roles.ORDINARY)):
-        giving = admin_verbs.add_parser(verb)
-        giving.add_argument("email")
-        giving.set_defaults(run=_give_role, role=role)
+    for verb in ("grant", "revoke"):
+        changing = admin_verbs.add_parser(verb)
+        changing.add_argument("email")
+        changing.add_argument("--role", default=ADMIN, help="another one, of ROLE_SCOPES")
+        changing.set_defaults(run=_change_role, verb=verb)
     oauth.add_parser(verbs)
     secret_verbs = verbs.add_parser("secrets", help="secrets at rest").add_subparsers(required=True, metavar="verb")
     reencrypt = secret_verbs.add_parser("reencrypt", help="bring all of them under the first key of SECRET_KEYS")

@@ -21,6 +21,7 @@ from services.auth import (
     users,
 )
 from services.auth.config import MIGRATIONS, AuthSettings
+from services.auth.impersonated import refuse_impersonated
 from services.auth.keys import OwnKeys
 from services.auth.oauth import authorize, client_admin, consents, end_session, metadata
 from services.auth.oauth import routes as oauth
@@ -50,7 +51,7 @@ def create_app(settings: AuthSettings | None = None) -> Flask:
             recovery_codes.bp,
             factors.bp,
             passkeys.bp,
-            admin.bp,
+            *admin.BLUEPRINTS,
             log_in.bp,
             script.bp,
             codes.bp,
@@ -72,6 +73,7 @@ def create_app(settings: AuthSettings | None = None) -> Flask:
             "signing_key": parts.keys.check,
         },
     )
+    app.before_request(refuse_impersonated)
     app.extensions["auth"] = parts
     app.extensions["verifier"].keys = OwnKeys(parts.keys)
     return app

@@ -27,7 +27,7 @@ def note(
     session_id: UUID | None = None,
     **details: Detail,
 ) -> None:
-    """Note what was done to whom. Who did it is the caller of the request, unless said otherwise.
+    """Note what was done to whom. Who did it is the caller of the request, or who acts for them, unless said otherwise.
 
     Outside of a request nobody is the actor: it was done at the command line, or by the worker.
     """
@@ -37,7 +37,7 @@ def note(
         conn,
         action,
         subject=subject,
-        actor=actor or (claims.user_id if claims else None),
+        actor=actor or (claims.actor_id if claims else None),
         address=device.ip,
         session_id=session_id or (claims.session_id if claims else None),
         client=client_of(device),

@@ -17,6 +17,7 @@ from services.auth.phones import normalise_phone
 from services.auth.places import FORBIDDEN_SCHEMES, Places
 from services.auth.protection_settings import ProtectionSettings
 from services.auth.relying_party import RelyingParty
+from services.auth.scopes import RoleSettings
 from services.auth.webhooks import decode_secrets
 from shared.settings import PostgresUrl, Settings
 
@@ -24,7 +25,7 @@ HOOKS = ("send_sms", "send_mail", "before_user_created", "access_token")
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-class AuthSettings(OAuthSettings, ExternalSettings, OwnerSettings, ProtectionSettings, Settings):
+class AuthSettings(ExternalSettings, OAuthSettings, OwnerSettings, ProtectionSettings, RoleSettings, Settings):
     database_url: PostgresUrl = Field(description="postgresql://role:password@host:port/database")
     secret_keys: SecretStr = Field(
         description="base64 of 32 random bytes, or several separated by commas: the first one writes, all read"

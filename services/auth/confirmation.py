@@ -88,7 +88,7 @@ def _ask(link: bodies.LinkQuery, place: str | None, *, refused: str = "") -> Res
 
 def _sets_password(link: bodies.LinkQuery, place: str | None) -> bool:
     """True if the page asks for a password: where no app could, or where none that was signed up with counts."""
-    return (link.type == kinds.RECOVERY and place is None) or _is_contested(link)
+    return (link.type in (kinds.RECOVERY, kinds.INVITE) and place is None) or _is_contested(link)
 
 
 def _is_contested(link: bodies.LinkQuery) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from services.auth import store
+from services.auth.audit import note
 from services.auth.metrics import SESSIONS_ENDED
 from shared import outbox
 from shared.contracts import SessionRevoked
@@ -21,15 +22,16 @@ def end_sessions(
     *,
     only: UUID | None = None,
     but: UUID | None = None,
+    impersonated: bool = False,
     continued_by: UUID | None = None,
 ) -> int:
-    """End `only` this session of a user, or all `but` one; how many there were.
+    """End `only` this session of a user, all `but` one, or those in which another acts for them; how many there were.
 
     `continued_by` is the session that goes on in their place. What apps were granted ends with the sessions of
     somebody who has another password or is shut out, but what hangs on the one session that stays.
     """
-    ended = list(store.end_sessions(conn, user_id, reason, only=only, but=but))
-    if only is None and reason in ENDS_GRANTS:
+    ended = list(store.end_sessions(conn, user_id, reason, only=only, but=but, impersonated=impersonated))
+    if only is None and not impersonated and reason in ENDS_GRANTS:
         ended += store.delete_oauth_grants_of_user(conn, user_id, reason, but=but)
     return tell_ended(conn, ended, reason, continued_by)
 
@@ -63,6 +65,11 @@ def end_surplus_sessions(conn: Connection, user_id: UUID, *, keep: int) -> int:
     return tell_ended(conn, store.end_surplus_sessions(conn, user_id, keep=keep), "expired")
 
 
+def end_overdue_sessions(conn: Connection, *, limit: int) -> int:
+    """End sessions that were opened for a set time; how many there were."""
+    return tell_ended(conn, store.end_overdue_sessions(conn, limit=limit), "expired")
+
+
 def tell_ended(conn: Connection, ended: Sequence[store.Ended], reason: Any, continued_by: UUID | None = None) -> int:
     """Tell the others that these sessions have ended just now; how many there were."""
     now = datetime.now(UTC)
@@ -79,4 +86,14 @@ def tell_ended(conn: Connection, ended: Sequence[store.Ended], reason: Any, cont
     if events:
         outbox.add(conn, *events)
         SESSIONS_ENDED.labels(reason).inc(len(events))
+        _end_impersonations(conn, ended, reason)
     return len(events)
+
+
+def _end_impersonations(conn: Connection, ended: Sequence[store.Ended], reason: Any) -> None:
+    """What an administrator opened for somebody else ends with the session it was opened from; the log says how."""
+    for one in ended:
+        if one.impersonated_by is not None:
+            by, why = str(one.impersonated_by), one.impersonation_reason
+            note(conn, "impersonation.ended", one.user_id, session_id=one.id, by=by, reason=why, ended=reason)
+    tell_ended(conn, store.end_impersonations_from(conn, [one.id for one in ended], reason), reason)

@@ -43,6 +43,8 @@ class Answered(ClientBody):
 
 
 class RecoveryEnrolment(ClientBody):
+    may_be_missing = True
+
     friendly_name: Name | None = Field(None, min_length=1)
 
 

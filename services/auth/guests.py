@@ -46,6 +46,8 @@ def merge(body: bodies.Merge) -> models.User:
     is the same.
     """
     guest = current_app.extensions["verifier"].verify(body.guest_token.get_secret_value())
+    if guest.act is not None:
+        raise _refused("Who acts for a guest cannot give away what is theirs.", "impersonated")
     with here.db.transaction() as conn:
         for user_id in sorted({caller().user_id, guest.user_id}):
             store.lock_user(conn, user_id)

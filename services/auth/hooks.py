@@ -27,8 +27,12 @@ log = logging.getLogger(__name__)
 
 BEFORE_USER_CREATED, ACCESS_TOKEN = "before_user_created", "access_token"
 SEND_SMS, SEND_MAIL = "send_sms", "send_mail"
-# What others rely on, or what says who somebody is: no hook changes it.
-RESERVED = frozenset({"iss", "aud", "sub", "sid", "iat", "exp", "nbf", "jti", "aal", "amr", "is_anonymous", "role"})
+# What others rely on, what says who somebody is or acts for, and what they may do: no hook adds or changes it.
+RESERVED = frozenset(
+    {"iss", "aud", "sub", "sid", "session_id", "iat", "exp", "nbf", "jti"}
+    | {"role", "scope", "scp", "roles", "act", "may_act", "client_id", "azp", "cnf", "auth_time"}
+    | {"aal", "acr", "amr", "is_anonymous", "email", "email_verified", "phone", "phone_verified"}
+)
 MAX_CLAIMS_BYTES = 4096
 REFUSALS: dict[int, type[Problem]] = {403: Forbidden, 422: UnprocessableContent}
 

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -56,6 +57,51 @@ def _limits() -> dict[str, int]:
     return {"interval_s": here.settings.mail_interval_s, "per_day": here.settings.mails_per_day}
 
 
+@dataclass(frozen=True)
+class Secret:
+    """What a mail holds: a link, the `token` in it, and a code. `is_fixed`: the code of a test address, to be sent to
+    nobody."""
+
+    token: str = field(repr=False)
+    code: str = field(repr=False)
+    link: str = field(repr=False)
+    is_fixed: bool
+    lifetime_s: int
+
+
+def make_secret(
+    conn: Connection,
+    user: rows.User,
+    kind: str,
+    *,
+    to: str | None = None,
+    redirect_to: str | None = None,
+    challenge: Challenge | None = None,
+    user_metadata: dict[str, Any] | None = None,
+) -> Secret:
+    """A new secret of this kind for an address, the user's own unless given; an earlier one is void.
+
+    `redirect_to` is what the app wished for; it goes into the link only if it is allowed.
+    """
+    email = to or user.email or ""
+    token, (code, is_fixed) = secrets.token_urlsafe(32), new_code(email)
+    first_of_all = kind in (kinds.SIGNUP, kinds.INVITE)
+    lifetime_s = here.settings.confirmation_lifetime_s if first_of_all else here.settings.code_lifetime_s
+    store.put_one_time_token(
+        conn,
+        user.id,
+        kind,
+        email,
+        token_hash=hash_of_link(token),
+        code_hash=hashes_of_code([kind], email, code)[0],
+        lifetime_s=lifetime_s,
+        challenge=challenge,
+        user_metadata=user_metadata,
+    )
+    link = _link(token, kind, redirect_to) if kind in kinds.TYPE_OF_LINK else ""
+    return Secret(token, code, link, is_fixed, lifetime_s)
+
+
 def send_secret(
     conn: Connection,
     user: rows.User,
@@ -66,33 +112,17 @@ def send_secret(
     challenge: Challenge | None = None,
     user_metadata: dict[str, Any] | None = None,
 ) -> rows.User:
-    """Send a link and a code of this kind; those of an earlier mail of it are void. The user as it is now.
-
-    `to` is the address, the user's own unless given. `redirect_to` is what the app wished for; it goes into the link
-    only if it is allowed.
-    """
-    email = to or user.email or ""
-    secret, (code, is_fixed) = secrets.token_urlsafe(32), new_code(email)
-    first_of_all = kind in (kinds.SIGNUP, kinds.INVITE)
-    lifetime_s = here.settings.confirmation_lifetime_s if first_of_all else here.settings.code_lifetime_s
-    store.put_one_time_token(
-        conn,
-        user.id,
-        kind,
-        email,
-        token_hash=hash_of_link(secret),
-        code_hash=hashes_of_code([kind], email, code)[0],
-        lifetime_s=lifetime_s,
-        challenge=challenge,
-        user_metadata=user_metadata,
+    """Mail what `make_secret` makes. The user as it is now."""
+    secret = make_secret(
+        conn, user, kind, to=to, redirect_to=redirect_to, challenge=challenge, user_metadata=user_metadata
     )
-    params = {"code": code}
-    if kind in kinds.TYPE_OF_LINK:
-        params["link"] = _link(secret, kind, redirect_to)
+    params = {"code": secret.code}
+    if secret.link:
+        params["link"] = secret.link
     if kind in kinds.EMAIL_CHANGE:
         params |= {"email": user.email or "", "new_email": user.new_email or ""}
-    if not is_fixed:
-        send(conn, user, TEMPLATES[kind], params, lifetime_s, to=email)
+    if not secret.is_fixed:
+        send(conn, user, TEMPLATES[kind], params, secret.lifetime_s, to=to or user.email)
     return store.update_mail_sent(conn, user.id, kind) or user
 
 

@@ -33,7 +33,7 @@ def _fit(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     if not text.isprintable() or not text.strip():
         raise ValueError("is not one line of readable text")
     return text.strip()
@@ -100,6 +100,7 @@ class User(Answer):
     id: UUID
     aud: str = "authenticated"
     role: str
+    roles: list[str] = Field(description="those that were granted; `scope` of the next access token says what they may")
     email: str
     phone: str
     email_confirmed_at: datetime | None
@@ -111,6 +112,7 @@ class User(Answer):
     new_phone: str | None
     phone_change_sent_at: datetime | None
     banned_until: datetime | None
+    invited_at: datetime | None
     last_sign_in_at: datetime | None
     app_metadata: dict[str, Any]
     user_metadata: dict[str, Any]
@@ -125,6 +127,7 @@ class User(Answer):
         return cls(
             id=user.id,
             role=user.role,
+            roles=user.all_roles,
             email=user.email or "",
             phone=user.phone or "",
             email_confirmed_at=user.email_confirmed_at,
@@ -136,6 +139,7 @@ class User(Answer):
             new_phone=user.new_phone,
             phone_change_sent_at=user.phone_change_sent_at,
             banned_until=user.banned_until,
+            invited_at=user.invited_at,
             last_sign_in_at=user.last_sign_in_at,
             app_metadata=user.app_metadata,
             user_metadata=user.user_metadata,
@@ -215,7 +219,7 @@ class Nothing(Answer):
 class SessionChange(Body):
     """A name that its owner gives a session."""
 
-    device_name: Annotated[str, AfterValidator(_one_line), Field(min_length=1, max_length=100)]
+    device_name: Annotated[str, AfterValidator(one_line), Field(min_length=1, max_length=100)]
 
 
 class SessionItem(Answer):
@@ -232,6 +236,8 @@ class SessionItem(Answer):
     created_at: datetime
     last_seen_at: datetime = Field(description="the last refresh: at most the life of an access token behind")
     is_current: bool
+    is_impersonated: bool = Field(description="an administrator acts for the person; it ends by itself at `not_after`")
+    not_after: datetime | None = Field(description="when it ends, however much it is used")
 
     @classmethod
     def of(cls, session: rows.Session, *, current: UUID | None) -> "SessionItem":
@@ -247,12 +253,20 @@ class SessionItem(Answer):
             created_at=session.created_at,
             last_seen_at=session.refreshed_at,
             is_current=session.id == current,
+            is_impersonated=session.impersonated_by is not None,
+            not_after=session.not_after,
         )
 
 
 class SessionPage(Answer):
     items: list[SessionItem]
     next_cursor: str | None
+
+    @classmethod
+    def of(cls, found: list[rows.Session], limit: int, *, current: UUID | None) -> "SessionPage":
+        """The first `limit` of what was found, with a cursor if there is more."""
+        items = [SessionItem.of(session, current=current) for session in found[:limit]]
+        return cls(items=items, next_cursor=str(items[-1].id) if len(found) > limit else None)
 
 
 class PublicKeys(Answer):

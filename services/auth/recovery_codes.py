@@ -9,9 +9,6 @@ SECRET_KEYS.
 import hmac
 import secrets
 
-from flask import request
-from pydantic import ValidationError
-
 from services.auth import factor_models, models, rows, store
 from services.auth.alerts import tell_of_factor
 from services.auth.assurance import Caller, require_aal2, require_caller, step_up
@@ -20,8 +17,7 @@ from services.auth.metrics import FACTOR_CHECKS
 from services.auth.parts import here
 from services.auth.sealing import context_of
 from services.auth.sessions import session_answer
-from shared import json_body
-from shared.errors import NotFound, UnprocessableContent, validation_problem
+from shared.errors import NotFound, UnprocessableContent
 from shared.ids import new_id
 from shared.postgres import Connection
 from shared.routing import Blueprint, user
@@ -49,12 +45,9 @@ def get_recovery_codes() -> factor_models.RecoveryStatus:
 
 @bp.post("/factors/recovery-codes")
 @user
-def make_recovery_codes() -> factor_models.RecoveryCodes:
-    """The first set of codes, for a session with aal2 of somebody who has another factor.
-
-    The body may be missing, or name the set: `{"friendly_name": "…"}`.
-    """
-    name = _wanted_name()
+def make_recovery_codes(body: factor_models.RecoveryEnrolment) -> factor_models.RecoveryCodes:
+    """The first set of codes, for a session with aal2 of somebody who has another factor."""
+    name = body.friendly_name or NAME
     with here.db.transaction() as conn:
         person = require_caller(conn, locked=True)
         require_aal2(person, "generate recovery codes")
@@ -120,17 +113,6 @@ def remove_recovery_codes() -> tuple[factor_models.FactorId, int]:
 def normalise(code: str) -> str:
     """One spelling of what somebody typed: case, spaces and hyphens do not count, look-alikes are the same."""
     return code.lower().translate(LOOKALIKES)
-
-
-def _wanted_name() -> str:
-    if not (data := request.get_data()):
-        return NAME
-    json_body.parse(data)
-    try:
-        body = factor_models.RecoveryEnrolment.model_validate_json(data, strict=True)
-    except ValidationError as error:
-        raise validation_problem(error) from error
-    return body.friendly_name or NAME
 
 
 def _own_set(conn: Connection, person: Caller) -> rows.Factor:

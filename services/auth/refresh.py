@@ -79,7 +79,8 @@ def _end_family(conn: Connection, session: rows.LockedSession) -> None:
 def _judge(session: rows.LockedSession, number: int) -> Verdict:
     if session.has_ended:
         return Verdict.ENDED
-    if session.age_s > here.settings.session_idle_s or 0 < here.settings.session_lifetime_s < session.lived_s:
+    is_old = session.age_s > here.settings.session_idle_s or 0 < here.settings.session_lifetime_s < session.lived_s
+    if is_old or session.is_over:
         return Verdict.EXPIRED
     return judge(
         number,

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from services.auth.scopes import ORDINARY
+
 
 @dataclass(frozen=True)
 class User:
@@ -27,6 +29,9 @@ class User:
     new_phone: str | None = None
     phone_change_sent_at: datetime | None = None
     banned_until: datetime | None = None
+    invited_at: datetime | None = None
+    # Roles beside the one that is in `role`.
+    roles: list[str] = field(default_factory=list)
     # Accounts elsewhere, in the order of linking, as JSON.
     identities: list[dict[str, Any]] = field(default_factory=list)
     # What others may see of each factor that has not expired, oldest first, as JSON.
@@ -35,6 +40,11 @@ class User:
     @property
     def is_banned(self) -> bool:
         return self.banned_until is not None and self.banned_until > datetime.now(UTC)
+
+    @property
+    def all_roles(self) -> list[str]:
+        """Every role that was granted, the administrator's first."""
+        return ([] if self.role == ORDINARY else [self.role]) + self.roles
 
     @property
     def has_second_factor(self) -> bool:
@@ -56,12 +66,15 @@ class Session:
     user_agent: str
     ip: str | None
     created_at: datetime
+    # Of an administrator who acts for the person: who, and when it is over.
+    impersonated_by: UUID | None = None
+    not_after: datetime | None = None
 
 
 @dataclass(frozen=True)
 class LockedSession:
     """A session as a refresh sees it, alive or ended; `age_s` is the time since its newest token was issued,
-    `lived_s` since the log-in."""
+    `lived_s` since the log-in. `is_over`: its time has come, whatever its state."""
 
     id: UUID
     user_id: UUID
@@ -71,6 +84,7 @@ class LockedSession:
     age_s: float
     lived_s: float
     has_ended: bool
+    is_over: bool
 
 
 @dataclass(frozen=True)

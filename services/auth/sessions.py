@@ -16,7 +16,6 @@ from shared.contracts import SessionCreated
 from shared.errors import BadRequest, NotFound, Unauthorized
 from shared.postgres import Connection
 from shared.routing import Blueprint, caller, user
-from shared.tokens import TOKEN_LIFETIME_S
 
 bp = Blueprint("sessions", __name__, url_prefix="/auth/v1")
 
@@ -51,7 +50,7 @@ def session_answer(user: rows.User, session: rows.Session) -> models.Session:
     access = mint_access_token(here.settings, here.keys.signing_key(), user, session, hooks.more_claims)
     return models.Session(
         access_token=access.token,
-        expires_in=TOKEN_LIFETIME_S,
+        expires_in=access.expires_in,
         expires_at=access.expires_at,
         refresh_token=encode_refresh_token(here.sealer, session.id, session.refresh_issued),
         user=models.User.of(user),
@@ -74,9 +73,7 @@ def list_sessions(query: models.SessionsQuery) -> models.SessionPage:
     with here.db.transaction() as conn:
         owner = require_user(conn)
         found = store.list_sessions(conn, owner.id, before=query.cursor, limit=query.limit + 1)
-    page = found[: query.limit]
-    items = [models.SessionItem.of(session, current=caller().session_id) for session in page]
-    return models.SessionPage(items=items, next_cursor=str(page[-1].id) if len(found) > query.limit else None)
+    return models.SessionPage.of(found, query.limit, current=caller().session_id)
 
 
 @bp.patch("/sessions/<session_id>")
@@ -104,9 +101,14 @@ def end_session(path: models.SessionPath) -> None:
 @bp.post("/logout")
 @user
 def log_out(query: models.LogoutQuery) -> None:
-    """End every session of the caller, this one (`local`), or all but this one (`others`)."""
+    """End every session of the caller, this one (`local`), or all but this one (`others`).
+
+    Who acts for somebody else ends no session of theirs, only the one it is done in.
+    """
     with here.db.transaction() as conn:
         owner = require_user(conn)
         current = caller().session_id
-        only, but = {"global": (None, None), "local": (current, None), "others": (None, current)}[query.scope]
+        only, but = {"global": (None, None), "local": (current, None), "others": (None, current)}[
+            "local" if caller().act else query.scope
+        ]
         end_sessions(conn, owner.id, "logout", only=only, but=but)

@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from jwt.utils import der_to_raw_signature
 
 from services.auth.config import AuthSettings
-from services.auth.roles import SCOPES
 from services.auth.rows import Session, User
 from services.auth.sealing import Sealer
 from shared.ids import new_id
@@ -42,6 +41,7 @@ class SigningKey:
 class AccessToken:
     token: str
     expires_at: int
+    expires_in: int
 
     def __repr__(self) -> str:
         return f"AccessToken(expires_at={self.expires_at})"
@@ -61,22 +61,31 @@ MoreClaims = Callable[[User, Session, dict[str, object]], Mapping[str, object]]
 def mint_access_token(
     settings: AuthSettings, key: SigningKey, user: User, session: Session, more_claims: MoreClaims
 ) -> AccessToken:
-    """A token of ten minutes. `user_metadata` stays out: it is the person's to fill, and every request carries this.
+    """A token of ten minutes, or for what is left of the session. `user_metadata` stays out: it is the person's to
+    fill, and every request carries this.
 
-    `more_claims` is asked for what the operator adds.
+    `more_claims` is asked for what the operator adds. Who acts for the person is in `act` (RFC 8693, section 4.1).
     """
     claims: dict[str, object] = {
         "sub": str(user.id),
         "sid": str(session.id),
         "role": user.role,
-        "scope": SCOPES.get(user.role, ""),
+        "scope": settings.scope_of(user.all_roles),
         "aal": session.aal,
         "amr": session.amr,
         "is_anonymous": user.is_anonymous,
         "email": user.email,
         "app_metadata": user.app_metadata,
     }
-    return _sign(settings, key, TOKEN_LIFETIME_S, {**claims, **more_claims(user, session, claims)})
+    if session.impersonated_by is not None:
+        claims["act"] = {"sub": str(session.impersonated_by)}
+    return _sign(settings, key, _lifetime_s(session), {**claims, **more_claims(user, session, claims)})
+
+
+def _lifetime_s(session: Session) -> int:
+    if session.not_after is None:
+        return TOKEN_LIFETIME_S
+    return max(1, min(TOKEN_LIFETIME_S, int(session.not_after.timestamp() - time.time())))
 
 
 def mint_service_token(settings: AuthSettings, key: SigningKey, name: str, scope: str, lifetime_s: int) -> AccessToken:
@@ -95,7 +104,7 @@ def _sign(settings: AuthSettings, key: SigningKey, lifetime_s: int, claims: dict
         "exp": now + lifetime_s,
         "jti": str(new_id()),
     }
-    return AccessToken(signed_jwt(key, claims), now + lifetime_s)
+    return AccessToken(signed_jwt(key, claims), now + lifetime_s, lifetime_s)
 
 
 def signed_jwt(key: SigningKey, claims: Mapping[str, object], typ: str = "JWT") -> str:

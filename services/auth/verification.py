@@ -12,7 +12,7 @@ def complete(conn: Connection, consumed: store.Consumed, password_hash: str | No
 
     `password_hash` is the password that was set on the page of the link. Raise UnprocessableContent(email_exists).
     """
-    if consumed.kind in (kinds.SIGNUP, kinds.INVITE):
+    if consumed.kind == kinds.SIGNUP:
         user = store.update_email_confirmed(conn, consumed.user_id, password_hash)
         return _told(conn, user)
     if consumed.kind == kinds.SMS:

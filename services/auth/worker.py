@@ -2,7 +2,7 @@
 
 from services.auth import guests, store
 from services.auth.config import AuthSettings
-from services.auth.endings import end_idle_browsers, end_idle_sessions, end_old_sessions
+from services.auth.endings import end_idle_browsers, end_idle_sessions, end_old_sessions, end_overdue_sessions
 from services.auth.external.revocations import give_back_due
 from services.auth.hook_sender import send_due
 from services.auth.parts import Parts
@@ -49,6 +49,7 @@ def clean_up(db: Database, settings: AuthSettings) -> int:
                 end_old_sessions(conn, lifetime_s=settings.session_lifetime_s, limit=BATCH)
                 if settings.session_lifetime_s
                 else 0,
+                end_overdue_sessions(conn, limit=BATCH),
                 store.delete_forgotten_tries(conn, limit=BATCH),
                 guests.forget_gone(conn, kept_s=settings.guest_kept_s, limit=BATCH),
                 store.delete_old_audit(conn, limit=BATCH),

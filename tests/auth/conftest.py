@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
+import jwt
 import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
@@ -24,6 +25,7 @@ from services.auth import roles
 from services.auth.app import create_app
 from services.auth.config import AuthSettings
 from services.auth.parts import Parts
+from services.auth.scopes import ADMIN
 from shared.contracts import Envelope
 from shared.postgres import Database, execute
 from tests.support.databases import Databases
@@ -164,7 +166,7 @@ class Service:
         """A member who was made an administrator, and has logged in since."""
         person = self.member(name)
         with self.db.transaction() as conn:
-            roles.give(conn, person.email, roles.ADMIN)
+            roles.grant(conn, roles.find_by_address(conn, person.email), ADMIN)
         assert person.log_in().status == 200
         return person
 
@@ -232,6 +234,14 @@ def claims_of(token: str) -> dict[str, Any]:
     payload = token.split(".")[1]
     claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     return claims
+
+
+def signed(person: Person, key: Any, **changes: Any) -> str:
+    """A token like a person's, with other claims, signed with this key under the name of ours."""
+    token = person.session["access_token"]
+    return jwt.encode(
+        {**claims_of(token), **changes}, key, "ES256", headers={"kid": jwt.get_unverified_header(token)["kid"]}
+    )
 
 
 def at_once(task: Callable[[int], T], times: int = 20) -> list[T]:

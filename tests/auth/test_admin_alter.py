@@ -1,11 +1,11 @@
-"""PUT /admin/users/{user_id}: confirmation, password, metadata, ban."""
+"""PUT /admin/users/{user_id}: addresses, confirmation, password, metadata, ban."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.auth.conftest import Person, Service, claims_of
+from tests.auth.conftest import PASSWORD, Make, Person, Service, claims_of
 
 
 def _ban(root: Person, person: Person, duration: str = "24h") -> None:
@@ -109,8 +109,10 @@ def test_a_ban_is_as_long_as_it_says(root: Person, alice: Person, text: str, sec
     "body",
     [
         *({"ban_duration": text} for text in ("", "24", "h", "-1h", "0s", "1d", "1h 2m", "999999999h", "1e9h", 24)),
-        {"role": "admin"},
-        {"email": "other@example.com"},
+        {"role": "service"},
+        {"email": "root@example.com"},
+        {"email": "no address"},
+        {"is_anonymous": True},
         {"password": "password1"},
         {"email_confirm": "yes"},
     ],
@@ -122,3 +124,62 @@ def test_what_is_not_offered_or_wrong_changes_nothing(
     assert root.administer("PUT", f"/{alice.user_id}", body).status in (400, 422)
     assert alice.get("/user").json == before
     assert service.deeds(root) == []
+
+
+def test_a_new_address_counts_at_once_and_the_old_one_is_told(service: Service, root: Person, alice: Person) -> None:
+    old, alice.email = alice.email, "new@example.com"
+    alice.change(email="asked@example.com")
+    reply = root.administer("PUT", f"/{alice.user_id}", {"email": "New@example.com"})
+    assert (reply["email"], reply["new_email"], bool(reply["email_confirmed_at"])) == ("new@example.com", None, True)
+    assert [one["email"] for one in reply["identities"]] == ["new@example.com"]
+    told = service.mails_to(old)[-1]
+    assert (told["template"], told["params"]["new_email"]) == ("email_changed", "new@example.com")
+    assert service.events("user.updated")[-1].data["email"] == "new@example.com"
+    token = service.mail_to("asked@example.com")["code"]
+    assert alice.verify("email_change", email="asked@example.com", token=token).code == "otp_expired"
+    assert alice.get("/user").status == 200, "an address ends no session, as there"
+    assert alice.log_in().status == 200
+    assert service.deeds(root) == [("user.email_set", alice.user_id)]
+
+
+def test_a_number_counts_when_it_is_said_to_be_confirmed(make_service: Make) -> None:
+    service = make_service(test_codes="+15550100=123456")
+    root, alice = service.administrator("root"), service.member("alice")
+    reply = root.administer("PUT", f"/{alice.user_id}", {"phone": "+1 555 0100"})
+    assert (reply["phone"], reply["phone_confirmed_at"]) == ("15550100", None)
+    assert reply["app_metadata"]["providers"] == ["email", "phone"]
+    log_in = {"phone": "+15550100", "password": PASSWORD}
+    assert service.post("/token?grant_type=password", log_in).code == "phone_not_confirmed"
+    assert root.administer("PUT", f"/{alice.user_id}", {"phone_confirm": True})["phone_confirmed_at"]
+    assert service.post("/token?grant_type=password", log_in).status == 200
+    bob = service.member("bob")
+    assert root.administer("PUT", f"/{bob.user_id}", {"phone": "+15550100"}).code == "phone_exists"
+    assert service.deeds(root) == [("user.phone_set", alice.user_id), ("user.phone_confirmed", alice.user_id)]
+
+
+def test_a_guest_who_is_given_an_address_is_none_any_more(make_service: Make) -> None:
+    service = make_service(guests=True)
+    root, guest = service.administrator("root"), service.guest("guest")
+    body = {"email": guest.email, "email_confirm": True, "password": PASSWORD}
+    reply = root.administer("PUT", f"/{guest.user_id}", body)
+    assert (reply["is_anonymous"], bool(reply["email_confirmed_at"])) == (False, True)
+    assert guest.log_in().status == 200
+
+
+def test_a_hash_of_another_system_is_taken(service: Service, root: Person, alice: Person) -> None:
+    (row,) = service.rows("SELECT password_hash FROM users WHERE id = %(id)s", id=alice.user_id)
+    mallory = service.member("mallory")
+    mallory.password = PASSWORD
+    assert root.administer("PUT", f"/{mallory.user_id}", {"password_hash": row["password_hash"]}).status == 200
+    assert mallory.get("/user").code == "session_not_found"
+    assert mallory.log_in().status == 200
+
+
+def test_nobody_gets_into_the_account_of_another_administrator(service: Service, root: Person) -> None:
+    other = service.administrator("toor")
+    for body in ({"password": "correct horse battery"}, {"email": "x@example.com"}, {"phone": "+15550100"}):
+        reply = root.administer("PUT", f"/{other.user_id}", body)
+        assert (reply.status, reply.code) == (403, "admin_protected")
+    assert other.get("/user").status == 200
+    assert root.administer("PUT", f"/{other.user_id}", {"role": "authenticated"}).status == 200
+    assert root.administer("PUT", f"/{other.user_id}", {"password": "correct horse battery"}).status == 200

@@ -37,11 +37,51 @@ def test_an_address_that_is_taken_is_said_to_be(service: Service, root: Person, 
 
 @pytest.mark.parametrize(
     "more",
-    [{"role": "admin"}, {"id": "x"}, {"phone": "123"}, {"password_hash": "$2b$…"}, {"ban_duration": "soon"}],
+    [
+        {"role": "service"},
+        {"roles": ["admin"]},
+        {"id": "x"},
+        {"phone": "123"},
+        {"password_hash": "$2b$…"},
+        {"password_hash": "$argon2id$v=19$m=9999999,t=99,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"},
+        {"password": "correct horse", "password_hash": "$2b$04$abcdefghijklmnopqrstuu5LFzmhhqP7LfaFHzL3M8TCc3S5gQnGu"},
+        {"ban_duration": "soon"},
+        {"role": "admin"},
+    ],
 )
 def test_what_is_not_offered_is_refused_and_makes_nobody(service: Service, root: Person, more: dict[str, Any]) -> None:
     assert root.administer("POST", body={"email": "bob@example.com", **more}).status in (400, 422)
     assert service.rows("SELECT 1 FROM users WHERE email = 'bob@example.com'") == []
+
+
+def test_an_id_and_a_hash_from_elsewhere_and_a_number_are_kept(service: Service, root: Person, alice: Person) -> None:
+    (row,) = service.rows("SELECT password_hash FROM users WHERE id = %(id)s", id=alice.user_id)
+    user_id = "01900000-0000-7000-8000-0000000000bb"
+    body = {
+        "id": user_id,
+        "email": "bob@example.com",
+        "email_confirm": True,
+        "phone": "+15550100",
+        "phone_confirm": True,
+        "password_hash": row["password_hash"],
+    }
+    reply = root.administer("POST", body=body)
+    assert (reply["id"], reply["phone"], bool(reply["phone_confirmed_at"])) == (user_id, "15550100", True)
+    assert [one["provider"] for one in reply["identities"]] == ["email", "phone"]
+    assert service.person("bob").log_in().status == 200
+    for again, code in (
+        ({"id": user_id, "email": "other@example.com"}, "user_already_exists"),
+        ({"phone": "+15550100"}, "phone_exists"),
+        ({}, "validation_failed"),
+    ):
+        assert root.administer("POST", body=again).code == code
+
+
+def test_a_user_with_a_number_alone_is_made(service: Service, root: Person) -> None:
+    reply = root.administer("POST", body={"phone": "+15550100", "phone_confirm": True})
+    assert (reply.status, reply["email"], reply["phone"]) == (200, "", "15550100")
+    assert reply["app_metadata"] == {"provider": "phone", "providers": ["phone"]}
+    assert service.events("user.registered")[-1].subject == reply["id"]
 
 
 def test_a_common_password_is_refused(root: Person) -> None:

@@ -22,3 +22,8 @@ def test_a_deletion_that_would_keep_something_is_refused(service: Service, root:
     assert root.administer("DELETE", f"/{alice.user_id}", {"should_soft_delete": True}).status in (400, 422)
     assert alice.get("/user").status == 200
     assert service.events("user.deletion_requested") == []
+
+
+def test_older_clients_send_no_body(root: Person, alice: Person) -> None:
+    assert root.administer("DELETE", f"/{alice.user_id}").status == 200
+    assert alice.refresh().code == "refresh_token_not_found"

@@ -46,6 +46,29 @@ def test_the_client_that_was_not_told_a_page_gets_the_first(service: Service, ro
     assert service.deeds(root) == [("users.listed", None)]
 
 
-@pytest.mark.parametrize("query", ["page=0", "page=x", "per_page=1001", "cursor=7"])
+@pytest.mark.parametrize(
+    "query", ["page=0", "page=x", "per_page=1001", "cursor=7", "filter=a&cursor=%25", "filter=a&cursor=7"]
+)
 def test_a_page_that_cannot_be_is_refused(root: Person, query: str) -> None:
     assert root.administer("GET", f"?{query}").status in (400, 422)
+
+
+def test_users_are_found_by_how_their_address_begins(service: Service, root: Person) -> None:
+    service.rows(
+        """
+        INSERT INTO users (id, email) SELECT gen_random_uuid(), email
+        FROM unnest(%(emails)s) AS email
+        """,
+        emails=["Anna@example.com", "ann@example.com", "bann@example.com", "an_@example.com", "änn@example.com"],
+    )
+    found = [user["email"] for user in root.administer("GET", "?filter=aNN")["users"]]
+    assert found == ["ann@example.com", "Anna@example.com"]
+    for prefix, emails in (("an_", ["an_@example.com"]), ("%25", []), ("%C3%A4", ["änn@example.com"])):
+        assert [user["email"] for user in root.administer("GET", f"?filter={prefix}")["users"]] == emails
+    seen, cursor = [], ""
+    for _ in range(3):
+        page = root.administer("GET", f"?filter=an&per_page=1{cursor}")
+        seen += [user["email"] for user in page["users"]]
+        cursor = f"&cursor={page['next_cursor']}"
+        assert "Link" not in page.headers
+    assert (seen, page["next_cursor"]) == (["an_@example.com", "ann@example.com", "Anna@example.com"], None)

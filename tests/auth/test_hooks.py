@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from pydantic import ValidationError
@@ -64,6 +65,13 @@ def test_claims_of_the_operator_are_in_every_token_but_none_takes_the_place_of_w
 ) -> None:
     service = _hooked(make_service, receiver, "access_token")
     evil = {"sub": "somebody else", "role": "service", "aal": "aal2", "is_anonymous": True, "iss": "x", "exp": 9e12}
+    evil |= {
+        "scope": "auth:admin",
+        "act": {"sub": str(UUID(int=1))},
+        "amr": [],
+        "sid": str(UUID(int=2)),
+        "email": "x@y.zz",
+    }
     receiver.answer = lambda _, payload: (200, {"claims": {**payload["claims"], **evil, "tenant": "t1"}})
     alice = service.member("alice")
     for session in (alice.session, alice.refresh().json):
@@ -71,6 +79,8 @@ def test_claims_of_the_operator_are_in_every_token_but_none_takes_the_place_of_w
         assert claims["tenant"] == "t1"
         assert (claims["sub"], claims["role"], claims["aal"]) == (alice.user_id, "authenticated", "aal1")
         assert claims["exp"] - claims["iat"] == 600
+        assert (claims["scope"], claims["sid"], claims["email"]) == ("", alice.session_id, alice.email)
+        assert "act" not in claims and claims["amr"]
     assert alice.get("/user").status == 200
     assert receiver.of("access_token")[0].payload["authentication_method"] == "otp"
 

@@ -52,7 +52,7 @@ def test_ten_codes_of_eighty_bits_are_shown_once(service: Service, alice: Person
 def test_the_set_may_bear_a_name(alice: Person, app: App) -> None:
     assert alice.post(PATH, {"friendly_name": "phone"}).code == "mfa_factor_name_conflict"
     assert alice.post(PATH, {"friendly_name": 5}).code == "validation_failed"
-    reply = alice.service.call("POST", PATH, headers=alice.headers, data=b'{"friendly_name": "in the safe"}')
+    reply = alice.post(PATH, {"friendly_name": "in the safe"})
     assert (reply.status, reply["friendly_name"]) == (200, "in the safe")
 
 

@@ -63,7 +63,7 @@ def test_no_secret_shows_in_a_repr(service: Service, alice: Person) -> None:
         repr(bodies.SignUp(email="a@example.com", password=PASSWORD)),
         repr(bodies.Grant(refresh_token=alice.session["refresh_token"])),
         repr(models.Session.model_validate(alice.session)),
-        repr(AccessToken(alice.session["access_token"], 1)),
+        repr(AccessToken(alice.session["access_token"], 1, 600)),
         repr(Sealer([key])),
         repr(service.parts),
     ]

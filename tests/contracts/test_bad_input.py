@@ -69,6 +69,10 @@ class Operation:
         return f"{self.method} {self.path}"
 
     @property
+    def may_lack_body(self) -> bool:
+        return not self.described["requestBody"]["required"]
+
+    @property
     def takes_body(self) -> bool:
         """JSON, that is: auth's page for links in mails takes a form."""
         return "application/json" in self.described.get("requestBody", {}).get("content", {})
@@ -197,6 +201,8 @@ def with_body(wired: Wired) -> list[Operation]:
 def test_a_body_that_is_no_sound_json_is_refused_as_such(wired: Wired) -> None:
     for operation in with_body(wired):
         for data in (*NO_JSON, *NO_UTF8, b"[" * 9000, b'{"a":' * 3000 + b"1" + b"}" * 3000):
+            if not data and operation.may_lack_body:
+                continue
             answer = wired.body(operation, data)
             assert (answer.status_code, answer.get_json()["code"]) == (400, "malformed_json"), (
                 str(operation),

@@ -43,7 +43,7 @@ class Operation:
 
     @property
     def is_administrative(self) -> bool:
-        return self.path.startswith("/auth/v1/admin/")
+        return self.path.startswith(("/auth/v1/admin/", "/auth/v1/invite"))
 
     @property
     def needs_scope(self) -> bool:

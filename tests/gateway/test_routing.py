@@ -7,6 +7,7 @@ import pytest
 from tests.gateway.process import GatewayProcess
 from tests.gateway.upstream import Received, Stream, Upstream
 from tests.support.people import Person
+from tests.support.waiting import eventually
 
 
 @pytest.mark.parametrize("path", ["/", "/nothing", "/dat", "/data", "/data/v2/x", "/docsx", "/auth/v1x", "/admin"])
@@ -88,6 +89,14 @@ def test_the_access_log_names_the_route_and_holds_no_secret(gateway: GatewayProc
     assert 0 < line["upstream_ms"] <= line["duration_ms"] < 5000
     log = gateway.log.read_text()
     assert "hunter2" not in log and token not in log and token.split(".")[2] not in log
+
+
+def test_the_access_log_names_who_acts_for_a_user_too(gateway: GatewayProcess, alice: Person, mallory: Person) -> None:
+    token = alice.token(act={"sub": str(mallory.user_id)})
+    answer = gateway.ask("GET", "/data/v1/x", headers={"Authorization": f"Bearer {token}"})
+    request_id = answer.headers["X-Request-Id"]
+    (line,) = eventually(lambda: [line for line in gateway.lines() if line.get("request_id") == request_id])
+    assert (line["user_id"], line["actor_id"]) == (str(alice.user_id), str(mallory.user_id))
 
 
 def test_metrics_have_bounded_labels(gateway: GatewayProcess) -> None:

@@ -90,6 +90,8 @@ def test_a_services_token_has_no_session(issuer: Issuer, verifier: Verifier) -> 
         ({"role": 5}, "token_malformed"),
         ({"scope": ["messages:send"]}, "token_malformed"),
         ({"is_anonymous": "perhaps"}, "token_malformed"),
+        ({"act": "somebody"}, "token_malformed"),
+        ({"act": {}}, "token_malformed"),
     ],
     ids=str,
 )

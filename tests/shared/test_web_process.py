@@ -156,7 +156,17 @@ def test_the_access_log_is_json_with_the_route_and_neither_token_nor_query(web: 
     assert logged["route"] == "/things/v1/me" and logged["method"] == "GET" and logged["status"] == 200
     assert logged["trace_id"] == "0af7651916cd43dd8448eb211c80319c" and logged["user_id"] == str(alice.user_id)
     assert logged["component"] == "things" and logged["duration_ms"] >= 0 and logged["bytes"] > 0
-    assert token not in web.process.out() and "hunter2" not in web.process.out()
+    assert token not in web.process.out() and "hunter2" not in web.process.out() and "actor_id" not in logged
+
+
+def test_the_access_log_names_who_acts_for_a_user_too(web: Web, alice: Person, mallory: Person) -> None:
+    headers = {
+        "Authorization": f"Bearer {alice.token(act={'sub': str(mallory.user_id)})}",
+        "X-Request-Id": "logged-0042",
+    }
+    requests.get(f"{web.url}/things/v1/me", headers=headers, timeout=5)
+    logged = web.logged("logged-0042")
+    assert (logged["user_id"], logged["actor_id"]) == (str(alice.user_id), str(mallory.user_id))
 
 
 def test_the_log_holds_the_template_of_a_path_and_never_the_path(web: Web) -> None:

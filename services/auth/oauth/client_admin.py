@@ -6,8 +6,8 @@ What reaches into the house's own API is not theirs to give: see `commands.py`.
 from flask import Response
 
 from services.auth import audit, store
-from services.auth.admin import PER_PAGE, require_admin
-from services.auth.admin_models import Number
+from services.auth.admin.access import require_admin
+from services.auth.admin.models import PER_PAGE, Number
 from services.auth.models import ClientQuery
 from services.auth.oauth import clients
 from services.auth.oauth.client_models import (
@@ -20,7 +20,7 @@ from services.auth.oauth.client_models import (
 )
 from services.auth.oauth.endings import end_grants_of_client
 from services.auth.parts import here
-from services.auth.roles import ADMIN_SCOPE
+from services.auth.scopes import ADMIN_SCOPE
 from shared.errors import BadRequest, NotFound
 from shared.ids import new_id
 from shared.routing import Blueprint, user

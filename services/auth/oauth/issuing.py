@@ -16,7 +16,6 @@ from services.auth import hooks, rows, store
 from services.auth.config import AuthSettings
 from services.auth.oauth.clients import OPENID, PERSONAL, Client
 from services.auth.parts import here
-from services.auth.roles import SCOPES
 from services.auth.sealing import Sealer
 from services.auth.tokens import (
     RefreshToken,
@@ -67,10 +66,10 @@ def access_token(
 
 def _as_client(client: Client, scopes: list[str]) -> Any:
     """What is added to the house's token: who holds it. The scopes are those that were agreed to, and none beyond what
-    the person's role gives, whatever a client was registered for."""
+    the person's roles give, whatever a client was registered for."""
 
     def more(user: rows.User, session: rows.Session, claims: dict[str, object]) -> Mapping[str, object]:
-        allowed = {*PERSONAL, *SCOPES.get(user.role, "").split()}
+        allowed = {*PERSONAL, *here.settings.scope_of(user.all_roles).split()}
         own = {"client_id": str(client.id), "scope": " ".join(scope for scope in scopes if scope in allowed)}
         return {**hooks.more_claims(user, session, {**claims, **own}), **own}
 

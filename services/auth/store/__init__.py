@@ -13,8 +13,11 @@ from services.auth.store.addresses import (
 from services.auth.store.admin import (
     delete_user,
     list_users,
+    list_users_by_address,
     update_banned,
-    update_role,
+    update_email_by_admin,
+    update_invited,
+    update_phone_by_admin,
     update_user_by_admin,
 )
 from services.auth.store.assurance import (
@@ -55,6 +58,7 @@ from services.auth.store.factors import (
     lock_recovery_factor,
     put_challenge,
     update_challenge_code,
+    update_factor_name,
     update_proved,
     update_step_used,
 )
@@ -91,6 +95,11 @@ from services.auth.store.identities import (
     update_identity_used,
     update_metadata_added,
     update_phone_unlinked,
+)
+from services.auth.store.impersonations import (
+    end_impersonations_from,
+    end_overdue_sessions,
+    insert_impersonation,
 )
 from services.auth.store.oauth_clients import (
     NewClient,
@@ -164,6 +173,10 @@ from services.auth.store.recovery_codes import (
     consume_recovery_code,
     count_recovery_codes,
     replace_recovery_codes,
+)
+from services.auth.store.roles import (
+    update_role_granted,
+    update_role_revoked,
 )
 from services.auth.store.savepoints import (
     undone,
@@ -299,7 +312,9 @@ __all__ = [
     "email_exists",
     "end_idle_browsers",
     "end_idle_sessions",
+    "end_impersonations_from",
     "end_old_sessions",
+    "end_overdue_sessions",
     "end_sessions",
     "end_surplus_sessions",
     "end_weaker_sessions",
@@ -332,6 +347,7 @@ __all__ = [
     "insert_guest",
     "insert_hook_call",
     "insert_identity",
+    "insert_impersonation",
     "insert_merge",
     "insert_oauth_client",
     "insert_oauth_grant",
@@ -350,6 +366,7 @@ __all__ = [
     "list_signing_keys",
     "list_stale_sealed",
     "list_users",
+    "list_users_by_address",
     "lock_factor",
     "lock_identity",
     "lock_oauth_grant",
@@ -380,12 +397,15 @@ __all__ = [
     "update_challenge_code",
     "update_contested",
     "update_credential_used",
+    "update_email_by_admin",
     "update_email_changed",
     "update_email_confirmed",
     "update_email_proven",
     "update_email_unlinked",
     "update_email_vouched",
+    "update_factor_name",
     "update_identity_used",
+    "update_invited",
     "update_mail_sent",
     "update_metadata_added",
     "update_new_email",
@@ -396,6 +416,7 @@ __all__ = [
     "update_oauth_grant_refreshed",
     "update_oauth_secret",
     "update_passkey_name",
+    "update_phone_by_admin",
     "update_phone_changed",
     "update_phone_confirmed",
     "update_phone_sign_up",
@@ -403,7 +424,8 @@ __all__ = [
     "update_places",
     "update_proved",
     "update_refreshed",
-    "update_role",
+    "update_role_granted",
+    "update_role_revoked",
     "update_sealed",
     "update_session_name",
     "update_signed_in",

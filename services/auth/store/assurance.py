@@ -1,11 +1,11 @@
 """Queries that lift sessions to aal2 and let them fall back."""
 
-# ruff: noqa: S608 — what the f-strings put in is COLUMNS, a constant
+# ruff: noqa: S608 — what the f-strings put in are constants
 
 from uuid import UUID
 
 from services.auth.rows import Session
-from services.auth.store.sessions import COLUMNS, Ended
+from services.auth.store.sessions import COLUMNS, ENDED, Ended
 from shared.postgres import Connection, execute, fetch_all, fetch_one
 
 SECOND = '@.method == "totp" || @.method starts with "mfa/"'
@@ -36,9 +36,9 @@ def lower_sessions(conn: Connection, user_id: UUID, proved_by: UUID) -> int:
 
 def end_weaker_sessions(conn: Connection, user_id: UUID, reason: str, *, but: UUID) -> list[Ended]:
     """End a user's sessions that are only aal1; those that ended now."""
-    sql = """
+    sql = f"""
         UPDATE sessions SET ended_at = clock_timestamp(), end_reason = %(reason)s
         WHERE user_id = %(user_id)s AND ended_at IS NULL AND aal = 'aal1' AND id <> %(but)s
-        RETURNING id, user_id
+        RETURNING {ENDED}
     """
     return fetch_all(conn, Ended, sql, {"user_id": user_id, "reason": reason, "but": but})

@@ -103,6 +103,11 @@ def count_wrong_code(conn: Connection, factor_id: UUID) -> None:
     execute(conn, sql, {"id": factor_id})
 
 
+def update_factor_name(conn: Connection, factor_id: UUID, name: str) -> None:
+    sql = "UPDATE factors SET name = %(name)s, updated_at = clock_timestamp() WHERE id = %(id)s"
+    execute(conn, sql, {"id": factor_id, "name": name})
+
+
 def delete_factor(conn: Connection, factor_id: UUID) -> None:
     execute(conn, "DELETE FROM factors WHERE id = %(id)s", {"id": factor_id})
 

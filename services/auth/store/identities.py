@@ -21,6 +21,14 @@ WITHOUT = """
         'providers', coalesce(app_metadata -> 'providers', '[]') - %(provider)s,
         'provider', coalesce(app_metadata -> 'providers', '[]') - %(provider)s -> 0)
 """
+# With the provider that comes; `provider` is the first that came.
+WITH = """
+    app_metadata || jsonb_build_object(
+        'provider', coalesce(app_metadata ->> 'provider', %(provider)s),
+        'providers', CASE WHEN coalesce(app_metadata -> 'providers', '[]') ? %(provider)s
+                          THEN app_metadata -> 'providers'
+                          ELSE coalesce(app_metadata -> 'providers', '[]') || to_jsonb(%(provider)s::text) END)
+"""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Queries on sessions. A session that ended keeps its row for a while, so that a late token gets a true answer."""
 
-# ruff: noqa: S608 — what the f-strings put in are the columns, constants
+# ruff: noqa: S608 — what the f-strings put in are constants
 
 import time
 from collections.abc import Sequence
@@ -19,8 +19,9 @@ from shared.postgres import Connection, execute, fetch_all, fetch_one, fetch_pai
 COLUMNS = """
     sessions.id, sessions.user_id, sessions.refresh_issued, sessions.refresh_accepted, sessions.refreshed_at,
     sessions.aal, sessions.amr, sessions.device_name, sessions.platform, sessions.app_version, sessions.user_agent,
-    host(sessions.ip) AS ip, sessions.created_at
+    host(sessions.ip) AS ip, sessions.created_at, sessions.impersonated_by, sessions.not_after
 """
+ENDED = "id, user_id, impersonated_by, impersonation_reason"
 CLOCKS_APART_S = 60  # ids are made by this process, `created_at` by the database
 
 
@@ -30,6 +31,8 @@ class Ended:
 
     id: UUID
     user_id: UUID
+    impersonated_by: UUID | None = None
+    impersonation_reason: str | None = None
 
 
 def insert_session(conn: Connection, user_id: UUID, device: Device, amr: Sequence[Any]) -> Session:
@@ -58,7 +61,8 @@ def lock_session(conn: Connection, session_id: UUID) -> LockedSession | None:
     sql = """
         SELECT id, user_id, device_name, refresh_issued, refresh_accepted, ended_at IS NOT NULL AS has_ended,
                extract(epoch FROM clock_timestamp() - refreshed_at)::float8 AS age_s,
-               extract(epoch FROM clock_timestamp() - created_at)::float8 AS lived_s
+               extract(epoch FROM clock_timestamp() - created_at)::float8 AS lived_s,
+               coalesce(not_after <= clock_timestamp(), false) AS is_over
         FROM sessions WHERE id = %(id)s FOR UPDATE
     """
     return fetch_one(conn, LockedSession, sql, {"id": session_id})
@@ -81,6 +85,7 @@ def rotate_newest(
         WHERE sessions.id = %(id)s AND sessions.refresh_issued = %(number)s AND sessions.ended_at IS NULL
           AND sessions.refreshed_at >= clock_timestamp() - make_interval(secs => %(idle_s)s)
           AND (%(lifetime_s)s = 0 OR sessions.created_at >= clock_timestamp() - make_interval(secs => %(lifetime_s)s))
+          AND (sessions.not_after IS NULL OR sessions.not_after > clock_timestamp())
           AND users.id = sessions.user_id
         RETURNING {users.COLUMNS}, {COLUMNS}
     """
@@ -131,26 +136,37 @@ def list_sessions(conn: Connection, user_id: UUID, *, before: UUID | None, limit
 
 
 def end_sessions(
-    conn: Connection, user_id: UUID, reason: str, *, only: UUID | None = None, but: UUID | None = None
+    conn: Connection,
+    user_id: UUID,
+    reason: str,
+    *,
+    only: UUID | None = None,
+    but: UUID | None = None,
+    impersonated: bool = False,
 ) -> list[Ended]:
-    """End a user's living sessions, `only` one of them or all `but` one; those that ended now."""
-    sql = """
+    """End a user's living sessions, `only` one of them or all `but` one, or those in which another acts for them; those
+    that ended now."""
+    sql = f"""
         UPDATE sessions SET ended_at = clock_timestamp(), end_reason = %(reason)s
         WHERE user_id = %(user_id)s AND ended_at IS NULL
           AND (%(only)s::uuid IS NULL OR id = %(only)s) AND (%(but)s::uuid IS NULL OR id <> %(but)s)
-        RETURNING id, user_id
+          AND (NOT %(impersonated)s OR impersonated_by IS NOT NULL)
+        RETURNING {ENDED}
     """
-    return fetch_all(conn, Ended, sql, {"user_id": user_id, "reason": reason, "only": only, "but": but})
+    params = {"user_id": user_id, "reason": reason, "only": only, "but": but, "impersonated": impersonated}
+    return fetch_all(conn, Ended, sql, params)
 
 
 def end_surplus_sessions(conn: Connection, user_id: UUID, *, keep: int) -> list[Ended]:
-    """End a user's living sessions beyond `keep`, those that were not seen for longest first."""
-    sql = """
+    """End a user's living sessions beyond `keep`, those that were not seen for longest first. An administrator who acts
+    for them takes nobody's place."""
+    sql = f"""
         UPDATE sessions SET ended_at = clock_timestamp(), end_reason = 'session_limit' WHERE id IN (
-            SELECT id FROM sessions WHERE user_id = %(user_id)s AND ended_at IS NULL
+            SELECT id FROM sessions
+            WHERE user_id = %(user_id)s AND ended_at IS NULL AND impersonated_by IS NULL
             ORDER BY refreshed_at DESC, id DESC OFFSET %(keep)s
         )
-        RETURNING id, user_id
+        RETURNING {ENDED}
     """
     return fetch_all(conn, Ended, sql, {"user_id": user_id, "keep": keep})
 
@@ -178,27 +194,27 @@ def delete_ended_sessions(conn: Connection, *, kept_s: int, limit: int) -> int:
 
 def end_idle_sessions(conn: Connection, *, idle_s: int, limit: int) -> list[Ended]:
     """End sessions that nobody refreshed for `idle_s`; their refresh tokens are refused already."""
-    sql = """
+    sql = f"""
         UPDATE sessions SET ended_at = clock_timestamp(), end_reason = 'expired' WHERE id IN (
             SELECT id FROM sessions
             WHERE ended_at IS NULL AND seen_on <= (now() - make_interval(secs => %(idle_s)s))::date
               AND refreshed_at < now() - make_interval(secs => %(idle_s)s)
             ORDER BY seen_on LIMIT %(limit)s FOR UPDATE SKIP LOCKED
         )
-        RETURNING id, user_id
+        RETURNING {ENDED}
     """
     return fetch_all(conn, Ended, sql, {"idle_s": idle_s, "limit": limit})
 
 
 def end_old_sessions(conn: Connection, *, lifetime_s: int, limit: int) -> list[Ended]:
     """End sessions whose log-in is `lifetime_s` ago. Their ids tell the time (UUIDv7), so that the key is the index."""
-    sql = """
+    sql = f"""
         UPDATE sessions SET ended_at = clock_timestamp(), end_reason = 'expired' WHERE id IN (
             SELECT id FROM sessions
             WHERE ended_at IS NULL AND id < %(oldest)s AND created_at < now() - make_interval(secs => %(lifetime_s)s)
             ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
         )
-        RETURNING id, user_id
+        RETURNING {ENDED}
     """
     oldest = UUID(int=int((time.time() - lifetime_s + CLOCKS_APART_S) * 1000) << 80)
     return fetch_all(conn, Ended, sql, {"oldest": oldest, "lifetime_s": lifetime_s, "limit": limit})

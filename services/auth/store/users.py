@@ -13,7 +13,8 @@ COLUMNS = """
     users.id, users.email, users.email_confirmed_at, users.confirmation_sent_at, users.password_hash, users.role,
     users.user_metadata, users.app_metadata, users.is_anonymous, users.last_sign_in_at, users.created_at,
     users.updated_at, users.phone, users.phone_confirmed_at, users.new_email, users.email_change_sent_at,
-    users.new_phone, users.phone_change_sent_at, users.banned_until,
+    users.new_phone, users.phone_change_sent_at, users.banned_until, users.invited_at,
+    users.roles,
     (SELECT coalesce(jsonb_agg(to_jsonb(identity) ORDER BY identity.created_at), '[]') FROM (
         SELECT id AS identity_id, provider_id AS id, provider, identity_data, email, last_sign_in_at, created_at,
                updated_at
@@ -26,7 +27,7 @@ COLUMNS = """
 """
 HAS_LIVING_LINK = """
     EXISTS (SELECT 1 FROM one_time_tokens AS living
-            WHERE living.user_id = users.id AND living.kind = 'signup' AND living.consumed_at IS NULL
+            WHERE living.user_id = users.id AND living.kind IN ('signup', 'invite') AND living.consumed_at IS NULL
               AND living.expires_at > clock_timestamp())
 """
 EMAIL_ONLY = {"provider": "email", "providers": ["email"]}
@@ -93,7 +94,8 @@ def get_user_of_session(conn: Connection, user_id: UUID, session_id: UUID | None
 
 
 def update_contested(conn: Connection, email: str, password_hash: str | None) -> None:
-    """Note that somebody signs up with another password while a link for this unconfirmed address is good."""
+    """Note that somebody signs up with another password while a link for this unconfirmed address is good,
+    of a sign-up or of an invitation."""
     # The lock comes first, in a statement of its own: only the next one sees what another sign-up has just done.
     execute(conn, "SELECT 1 FROM users WHERE lower(email) = lower(%(email)s) FOR UPDATE", {"email": email})
     sql = f"""
