@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { plugIn } from "./authenticator.mjs";
-import { codeFromMail, gateway, mailTo, ok, phone, report, someone, step } from "./support.mjs";
+import { administrator, codeFromMail, gateway, mailTo, ok, phone, report, someone, step } from "./support.mjs";
 
 const STEP_S = 30;
 plugIn(gateway.replace("127.0.0.1", "localhost"));
@@ -112,5 +112,23 @@ assert.deepEqual(ok(await laptop.mfa.listFactors()).all, []);
 ok(await laptop.refreshSession());
 assert.deepEqual(await levels(laptop), ["aal1", "aal1"]);
 step("mfa.unenroll, and the session is aal1 again");
+
+const bob = someone("bob");
+const lost = phone();
+ok(await lost.signUp(bob));
+ok(await lost.verifyOtp({ type: "signup", email: bob.email, token: await codeFromMail(bob.email) }));
+ok(await lost.registerPasskey());
+const enrolled = ok(await lost.mfa.enroll({ factorType: "totp", friendlyName: "app" }));
+ok(await lost.mfa.challengeAndVerify({ factorId: enrolled.id, code: totp(enrolled.totp.secret) }));
+const [users, userId] = [await administrator(), ok(await lost.getUser()).user.id];
+const { factors } = ok(await users.mfa.listFactors({ userId }));
+assert.deepEqual(factors.map(({ id, status }) => [id, status]), [[enrolled.id, "verified"]]);
+ok(await users.mfa.deleteFactor({ userId, id: enrolled.id }));
+const [found] = ok(await users.passkey.listPasskeys({ userId }));
+assert.equal((await users.passkey.deletePasskey({ userId, passkeyId: found.id })).error, null);
+assert.deepEqual(ok(await users.passkey.listPasskeys({ userId })), []);
+ok(await lost.refreshSession());
+assert.deepEqual(await levels(lost), ["aal1", "aal1"]);
+step("admin.mfa.listFactors, admin.mfa.deleteFactor, admin.passkey.listPasskeys, admin.passkey.deletePasskey");
 
 report("second factors and passkeys");

@@ -1,5 +1,7 @@
 // A phone with @supabase/auth-js, the mails that arrive at the simulators, and a list of the methods that were driven.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
 import { AuthClient, GoTrueAdminApi } from "@supabase/auth-js";
 
 export const [gateway, simulators] = process.argv.slice(2);
@@ -102,6 +104,19 @@ export async function member(name) {
   const { code } = await nextMail(person.email);
   ok(await person.app.verifyOtp({ type: "signup", email: person.email, token: code }));
   return person;
+}
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const python = `${root}.venv/bin/python`;
+
+/** The client of an operator, with the token of an administrator who was made at the command line. */
+export async function administrator() {
+  const person = await member("root");
+  execFileSync(python, ["-m", "deploy.local", "run", "auth", python, "-m", "services.auth", "admin", "grant", person.email], {
+    cwd: root,
+  });
+  const { session } = ok(await person.app.refreshSession());
+  return admin({ Authorization: `Bearer ${session.access_token}` });
 }
 
 const played = [];
