@@ -29,6 +29,7 @@ from services.auth.scopes import ADMIN
 from shared.contracts import Envelope
 from shared.postgres import Database, execute
 from tests.support.databases import Databases
+from tests.support.mails import LIBRARY
 
 T = TypeVar("T")
 PASSWORD = "correct horse battery staple"
@@ -210,7 +211,11 @@ class Service:
         return [envelope for envelope in envelopes if type in (None, envelope.type)]
 
     def mails_to(self, email: str) -> list[dict[str, Any]]:
-        return [event.data for event in self.events("message.requested") if event.data["email"] == email]
+        """The mails asked for, oldest first; notify has their templates, and each gets the parameters it needs."""
+        mails = [event.data for event in self.events("message.requested") if event.data["email"] == email]
+        for mail in mails:
+            LIBRARY.mail(mail["template"], [], mail["params"])
+        return mails
 
     def mail_to(self, email: str) -> dict[str, str]:
         """The parameters of the last mail to an address, with the secret of its link as `token_hash`."""

@@ -23,6 +23,7 @@ from shared.ids import new_id
 SHELF = shelves.built_in()
 LIBRARY = Library(SHELF, MailSettings().brand)
 TAGS = sorted(SHELF.catalogues)
+OF_A_REGION = {"pt-PT": "pt"}  # a language that only says what differs
 ENGLISH = SHELF.catalogues["en"]
 LANGUAGES = ["de", "en", "es", "fr", "ja", "pt", "zh"]
 WRITTEN_AS = {"zh": "zh-Hans"}
@@ -34,6 +35,11 @@ LATIN = {"SMS", "IP", "iPhone", "iPad", "Apple", "Google"}
 each_language = pytest.mark.parametrize("tag", TAGS)
 each_translation = pytest.mark.parametrize("tag", [tag for tag in TAGS if tag != "en"])
 each_template = pytest.mark.parametrize("name", SHELF.templates)
+
+
+def merged(tag: str) -> Catalogue:
+    catalogue = SHELF.catalogues[tag]
+    return catalogue.over(SHELF.catalogues[OF_A_REGION[tag]]) if tag in OF_A_REGION else catalogue
 
 
 def sentences(catalogue: Catalogue) -> dict[tuple[str, str], Sentence]:
@@ -64,7 +70,7 @@ def test_every_template_says_something_of_its_own(name: str) -> None:
 
 @each_translation
 def test_a_translation_has_the_sentences_of_english_with_the_same_parameters(tag: str) -> None:
-    theirs = sentences(SHELF.catalogues[tag])
+    theirs = sentences(merged(tag))
     assert theirs.keys() == sentences(ENGLISH).keys()
     for key, ours in sentences(ENGLISH).items():
         assert theirs[key].by == ours.by, key
@@ -98,6 +104,13 @@ def test_sentences_are_whole_and_tidy(tag: str) -> None:
                 assert len(text) <= 78 and text[-1] not in ".:。", (key, text)
     if tag == "fr":
         assert not any(re.search(r"(?<![\u00a0])[?;»]| :", text) for text in texts_of(tag)), "no space that breaks"
+
+
+def test_a_region_says_only_what_differs() -> None:
+    for tag, language in OF_A_REGION.items():
+        own, wider = sentences(SHELF.catalogues[tag]), sentences(SHELF.catalogues[language])
+        assert [key for key, sentence in own.items() if sentence == wider[key]] == []
+        assert len(own) < len(wider)
 
 
 def texts_of(tag: str) -> Iterator[str]:

@@ -149,7 +149,9 @@ SUBJECTS = {
     "fr-CA": "Confirmez votre adresse e-mail",
     "ja": "メールアドレスの確認",
     "pt-BR": "Confirme seu e-mail",
+    "pt-PT": "Confirme o seu e-mail",
     "zh-CN": "请验证您的邮箱地址",
+    "zh-TW": "請驗證您的電子郵件地址",
     "ko": "Confirm your address",
 }
 

@@ -62,12 +62,12 @@ def test_a_common_sentence_is_replaced_in_every_template(put: Put) -> None:
 
 
 def test_a_language_of_a_region_says_only_what_differs(put: Put) -> None:
-    library, problems = put({"pt-PT.toml": '[recovery]\nsubject = "Definir uma nova palavra-passe"\n'})
+    library, problems = put({"de-AT.toml": '[recovery]\nsubject = "Ein neues Kennwort, bitte"\n'})
 
     assert problems == []
-    assert sample(library, "recovery", "pt-PT").subject == "Definir uma nova palavra-passe"
-    assert sample(library, "recovery", "pt-BR") == sample(BUILT_IN, "recovery", "pt")
-    assert sample(library, "welcome", "pt-PT").text == sample(BUILT_IN, "welcome", "pt").text
+    assert sample(library, "recovery", "de-AT").subject == "Ein neues Kennwort, bitte"
+    assert sample(library, "recovery", "de-CH") == sample(BUILT_IN, "recovery", "de")
+    assert sample(library, "welcome", "de-AT").text == sample(BUILT_IN, "welcome", "de").text
 
 
 def test_a_further_language_serves_the_templates_it_has(put: Put) -> None:

@@ -105,7 +105,7 @@ def test_a_trial_mail_goes_through_the_relay(
     assert templates("send", "--to", "me@example.com", "--locale", "zh-TW") == (0, ["me@example.com: accepted"])
 
     (arrived,) = simulators.wait_for(1, channel="smtp", to="me@example.com")
-    assert (arrived["title"], arrived["headers"]["content-language"]) == ("请验证您的邮箱地址", "zh-Hans")
+    assert (arrived["title"], arrived["headers"]["content-language"]) == ("請驗證您的電子郵件地址", "zh-Hant")
     assert templates("send", "--to", "me") == (1, ["me: bad_request (ValueError: not a mail)"])
     monkeypatch.delenv("SMTP_HOST")
     assert templates("send", "--to", "me@example.com") == (1, ["me@example.com: not_configured (SMTP_HOST is not set)"])
