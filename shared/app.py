@@ -244,6 +244,8 @@ def _as_problem(error: Exception) -> Problem:
         return HTTPProblem(error.code, title, _detail(error), headers)
     if isinstance(error, UnicodeError):
         return ValidationFailed("The request holds text that is not valid UTF-8.")
+    if isinstance(error, RecursionError):  # forms are searched for JSON before any code of ours sees them
+        return ValidationFailed("The request is nested too deeply.")
     return Problem("Something went wrong here; it has been logged under the request id.")
 
 

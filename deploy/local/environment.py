@@ -4,6 +4,7 @@ Secrets are written to a folder for each component, which it reads through SECRE
 """
 
 import base64
+import json
 import secrets
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -96,6 +97,10 @@ def environments(settings: Settings, on: Servers, sender: simulators.Credentials
             },
             {
                 "SECRET_KEYS": kept.get("auth/secret-key", lambda: base64.b64encode(secrets.token_bytes(32)).decode()),
+                # Somebody else's accounts, where a provider is started at that port, as `make clients` does.
+                "PROVIDERS": json.dumps(
+                    {"example": {"issuer": settings.url_of("provider"), "client_ids": ["web", "app"]}}
+                ),
                 # No SMS leaves this machine.
                 "TEST_CODES": "+15550100001=100001,+15550100002=100002,+15550100003=100003",
             },

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OFFSETS = {
     "gateway": 0, "auth": 1, "profile": 2, "data": 3, "notify": 4,
     "gateway-ops": 10, "auth-worker": 11, "profile-worker": 12, "data-worker": 13, "notify-worker": 14,
-    "simulators": 20, "apns": 21, "smtp": 22,
+    "simulators": 20, "apns": 21, "smtp": 22, "provider": 23,
     "postgres": 30, "rabbitmq": 31, "rabbitmq-dist": 32, "epmd": 33, "mongo": 34,
     "rabbitmq-management": 35, "rabbitmq-prometheus": 36,
 }  # fmt: skip

@@ -24,7 +24,7 @@ def alert(
     change: str,
     *,
     session_id: UUID | None,
-    factor_id: UUID,
+    factor_id: UUID | None,
     factor_type: str,
     **params: str,
 ) -> None:
@@ -49,3 +49,8 @@ def tell_of_factor(conn: Connection, person: Caller, change: str, factor: rows.F
     """Alert the caller of a change to this factor of theirs."""
     session_id = person.session.id
     alert(conn, person.user, change, session_id=session_id, factor_id=factor.id, factor_type=factor.kind, **params)
+
+
+def tell_of_identity(conn: Connection, user: rows.User, change: str, provider: str, *, session_id: UUID | None) -> None:
+    """Alert somebody that a way to log in was added (`identity_linked`) or removed (`identity_unlinked`)."""
+    alert(conn, user, change, session_id=session_id, factor_id=None, factor_type=provider, provider=provider)

@@ -21,6 +21,7 @@ from services.auth import (
     users,
 )
 from services.auth.config import MIGRATIONS, AuthSettings
+from services.auth.external import redirects
 from services.auth.impersonated import refuse_impersonated
 from services.auth.keys import OwnKeys
 from services.auth.oauth import authorize, client_admin, consents, end_session, metadata
@@ -47,6 +48,7 @@ def create_app(settings: AuthSettings | None = None) -> Flask:
             users.bp,
             guests.bp,
             identities.bp,
+            redirects.bp,
             sessions.bp,
             recovery_codes.bp,
             factors.bp,

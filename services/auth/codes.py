@@ -8,6 +8,7 @@ from uuid import UUID
 from services.auth import store
 from services.auth.parts import here
 from services.auth.pkce import Challenge
+from services.auth.sealing import context_of
 from services.auth.throttles import guesses_from_here, require_room
 from shared.postgres import Connection
 
@@ -37,6 +38,11 @@ def count_guess() -> None:
         require_room(conn, [guesses_from_here()])
 
 
+def context_of_code(code_hash: bytes) -> str:
+    """What binds sealed bytes to the row of a code."""
+    return context_of("auth_codes", f"\\x{bytes(code_hash).hex()}")
+
+
 def consume_code(conn: Connection, kinds: Collection[str], address: str, code: str) -> store.Consumed | None:
     """Use up the digits that went to an address or number. The caller must commit, whatever comes of it."""
     hashes = hashes_of_code(kinds, address, code)
@@ -46,8 +52,17 @@ def consume_code(conn: Connection, kinds: Collection[str], address: str, code: s
     return used
 
 
-def make_auth_code(conn: Connection, user_id: UUID, method: str, challenge: Challenge) -> str:
-    """A code for the app that sent this challenge, good for five minutes and one try; only its hash is kept."""
+def make_auth_code(
+    conn: Connection, user_id: UUID, method: str, challenge: Challenge, carried: bytes | None = None
+) -> str:
+    """A code for the app that sent this challenge, good for five minutes and one try; only its hash is kept.
+
+    What is `carried` along with it is sealed.
+    """
     code = secrets.token_urlsafe(32)
-    store.insert_auth_code(conn, hash_of_link(code), user_id, method, challenge, lifetime_s=AUTH_CODE_LIFETIME_S)
+    code_hash = hash_of_link(code)
+    sealed = here.sealer.seal(carried, context_of_code(code_hash)) if carried is not None else None
+    store.insert_auth_code(
+        conn, code_hash, user_id, method, challenge, lifetime_s=AUTH_CODE_LIFETIME_S, carried_sealed=sealed
+    )
     return code

@@ -7,6 +7,7 @@ from services.auth import bodies, models, rows, store
 from services.auth.bodies import need
 from services.auth.captcha_check import require_captcha
 from services.auth.codes import hash_of_link
+from services.auth.external.carried import Carried
 from services.auth.external.grants import by_id_token
 from services.auth.metrics import LOG_INS
 from services.auth.parts import here
@@ -87,18 +88,28 @@ def by_auth_code(body: bodies.Grant) -> models.Session:
     """The code that a link left in the browser, from the app that kept the verifier (PKCE). One try, right or wrong."""
     code = need(body.auth_code, "auth_code").get_secret_value()
     verifier = need(body.code_verifier, "code_verifier").get_secret_value()
+    code_hash = hash_of_link(code)
     with here.db.transaction() as conn:
-        used = store.consume_auth_code(conn, hash_of_link(code))
+        used = store.consume_auth_code(conn, code_hash)
         is_met = used is not None and not used.is_expired and used.challenge.is_met_by(verifier)
-        user = store.update_signed_in(conn, used.user_id, password_hash=None) if used and is_met else None
-        session = open_session(conn, user, used.method) if used and user else None
-    if user is not None and session is not None:
-        return session_answer(user, session)
+        sealed = used.carried_sealed if used and is_met else None
+        carried = Carried.open(code_hash, sealed) if sealed is not None else None
+        if used is None or not is_met:
+            entered = None
+        else:
+            entered = carried.enter(conn, used.user_id) if carried else _enter_by_code(conn, used)
+    if entered is not None:
+        return carried.answer(*entered) if carried else session_answer(*entered)
     if used is None:
         raise NotFound("invalid flow state, no valid flow state found", code="flow_state_not_found")
     if used.is_expired:
         raise UnprocessableContent("invalid flow state, flow state has expired", code="flow_state_expired")
     raise BadRequest("code challenge does not match previously saved code verifier", code="bad_code_verifier")
+
+
+def _enter_by_code(conn: Connection, used: store.AuthCode) -> tuple[rows.User, rows.Session] | None:
+    user = store.update_signed_in(conn, used.user_id, password_hash=None)
+    return (user, open_session(conn, user, used.method)) if user else None
 
 
 def _refused_log_in(detail: str, code: str) -> BadRequest:

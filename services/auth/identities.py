@@ -2,13 +2,12 @@
 
 from uuid import UUID
 
-from pydantic import Field
-
 from services.auth import models, rows, store
+from services.auth.alerts import tell_of_identity
 from services.auth.assurance import require_caller, require_step_up
 from services.auth.parts import here
 from services.auth.registration import confirm
-from shared.errors import UnprocessableContent, ValidationFailed
+from shared.errors import UnprocessableContent
 from shared.postgres import Connection
 from shared.routing import Blueprint, Path, user
 
@@ -19,19 +18,6 @@ class IdentityPath(Path):
     identity_id: UUID
 
 
-class ProviderQuery(models.RedirectQuery):
-    provider: str = Field(min_length=1, max_length=64)
-
-
-@bp.get("/user/identities/authorize")
-@user
-def link_identity(query: ProviderQuery) -> models.Nothing:
-    """Begin to link an account elsewhere. No provider is configured yet, and clients are told so as they expect."""
-    with here.db.transaction() as conn:
-        require_caller(conn)
-    raise ValidationFailed("Unsupported provider: provider is not enabled", code="validation_failed")
-
-
 @bp.delete("/user/identities/<identity_id>", status=200)
 @user
 def unlink_identity(path: IdentityPath) -> models.Nothing:
@@ -39,24 +25,26 @@ def unlink_identity(path: IdentityPath) -> models.Nothing:
     with here.db.transaction() as conn:
         person = require_caller(conn, locked=True)
         require_step_up(person, "unlink an identity")
-        _require_another(person.user, path.identity_id)
+        provider = _require_another(person.user, path.identity_id)
         after = _unlink(conn, person.user, path.identity_id)
+        tell_of_identity(conn, person.user, "identity_unlinked", provider, session_id=person.session.id)
         if after is not None and after.email != person.user.email:
             store.delete_one_time_tokens(conn, after.id)
             confirm(conn, after)
     return models.Nothing()
 
 
-def _require_another(owner: rows.User, identity_id: UUID) -> None:
-    """Of what is left one must let in: what nobody confirmed does not."""
+def _require_another(owner: rows.User, identity_id: UUID) -> str:
+    """The provider of this one. Of what is left one must let in: what nobody confirmed does not."""
     identities = models.identities_of(owner)
-    if identity_id not in {identity.identity_id for identity in identities}:
+    gone = next((identity for identity in identities if identity.identity_id == identity_id), None)
+    if gone is None:
         raise UnprocessableContent("Identity doesn't exist", code="identity_not_found")
     for identity in identities:
         data = identity.identity_data
         is_good = data.get(f"{identity.provider}_verified", True)  # of the address and the number
         if identity.identity_id != identity_id and is_good:
-            return
+            return gone.provider
     detail = "User must have at least 1 identity after unlinking"
     raise UnprocessableContent(detail, code="single_identity_not_deletable")
 

@@ -24,7 +24,11 @@ def enter(conn: Connection, consumed: store.Consumed, user: rows.User | None, pl
         return lambda: pages.lead_to(with_query(place, {"code": code}))
     entered = store.update_signed_in(conn, user.id, password_hash=None) or user
     session = open_session(conn, entered, "otp")
-    return lambda: pages.lead_to(with_fragment(place, _in_fragment(session_answer(entered, session), consumed.kind)))
+    return lambda: pages.lead_to(
+        with_fragment(
+            place, {**in_fragment(session_answer(entered, session)), "type": kinds.TYPE_OF_LINK[consumed.kind]}
+        )
+    )
 
 
 def refused(place: str | None) -> str | None:
@@ -47,12 +51,12 @@ def _halfway(consumed: store.Consumed, place: str | None) -> Onward:
     return lambda: pages.halfway(onward)
 
 
-def _in_fragment(session: models.Session, kind: str) -> dict[str, object]:
+def in_fragment(session: models.Session) -> dict[str, object]:
+    """As clients look for it."""
     return {
         "access_token": session.access_token,
         "expires_at": session.expires_at,
         "expires_in": session.expires_in,
         "refresh_token": session.refresh_token,
         "token_type": session.token_type,
-        "type": kinds.TYPE_OF_LINK[kind],
     }

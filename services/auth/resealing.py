@@ -15,6 +15,7 @@ SEALED = (
     SealedColumn("signing_keys", "kid", "private_key_sealed"),
     SealedColumn("factors", "id", "seed_sealed"),
     SealedColumn("hook_calls", "id", "payload_sealed"),
+    SealedColumn("auth_codes", "code_hash", "carried_sealed"),
     SealedColumn("provider_tokens", "id", "token_sealed"),
 )
 

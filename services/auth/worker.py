@@ -41,6 +41,7 @@ def clean_up(db: Database, settings: AuthSettings) -> int:
                 store.delete_expired_auth_codes(conn, limit=BATCH),
                 store.delete_expired_oauth_requests(conn, limit=BATCH),
                 store.delete_expired_oauth_grants(conn, limit=BATCH),
+                store.delete_expired_external_flows(conn, limit=BATCH),
                 store.delete_expired_hook_calls(conn, limit=BATCH),
                 store.delete_used_challenges(conn, limit=BATCH),
                 store.delete_ended_sessions(conn, kept_s=ENDED_KEPT_S, limit=BATCH),

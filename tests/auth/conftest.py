@@ -261,6 +261,7 @@ TABLES = (
     "merged_users",
     "hook_calls",
     "provider_tokens",
+    "external_flows",
     "auth_codes",
     "oauth_clients",
     "sessions",

@@ -1,4 +1,4 @@
-// @supabase/auth-js, unchanged, does everything this service offers it: usage: node auth.mjs GATEWAY_URL SIMULATORS_URL
+// @supabase/auth-js, unchanged, does everything this service offers it: usage: node auth.mjs GATEWAY_URL SIMULATORS_URL PROVIDER_URL
 // The table of docs/auth-clients.md is checked against what was driven here, and against the library itself.
 import { checkTable } from "./table.mjs";
 import { driven } from "./support.mjs";
@@ -7,11 +7,14 @@ import * as administration from "./admin.mjs";
 import * as guests from "./guests.mjs";
 import * as mails from "./mails.mjs";
 import * as numbers from "./numbers.mjs";
+import { start, stop } from "./provider.mjs";
+import * as providers from "./providers.mjs";
 import * as refused from "./refused.mjs";
 import * as sessions from "./sessions.mjs";
 
 let passed = 0;
-for (const [file, steps] of Object.entries({ sessions, mails, account, guests, numbers, administration, refused })) {
+await start();
+for (const [file, steps] of Object.entries({ sessions, mails, account, guests, numbers, providers, administration, refused })) {
   for (const [name, step] of Object.entries(steps)) {
     try {
       await step();
@@ -23,6 +26,7 @@ for (const [file, steps] of Object.entries({ sessions, mails, account, guests, n
     passed += 1;
   }
 }
+await stop();
 await import("./factors.mjs");
 checkTable(driven);
 console.log(`@supabase/auth-js: ${passed} passed, ${driven.size} methods driven`);

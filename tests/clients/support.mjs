@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { AuthClient, GoTrueAdminApi } from "@supabase/auth-js";
 
-export const [gateway, simulators] = process.argv.slice(2);
+export const [gateway, simulators, provider] = process.argv.slice(2);
 export const driven = new Set();
 export const password = crypto.randomUUID();
 

@@ -101,6 +101,10 @@ def _fitting(schema: dict[str, Any]) -> str:
     return str(next(word for word in words if re.fullmatch(schema.get("pattern", ".*"), str(word))))
 
 
+# Where people come with a browser, or clients of OAuth.
+PAGES = ("/auth/oauth/", "/auth/v1/authorize", "/auth/v1/callback")
+
+
 class Wired:
     """One service on its store, and a caller with every scope that a route asks for."""
 
@@ -132,7 +136,7 @@ class Wired:
         if answer.status_code >= 400 and answer.content_type == "application/problem+json":
             assert answer.get_json().keys() >= MEMBERS
         elif answer.status_code >= 400:
-            assert operation.path.startswith("/auth/oauth/"), operation
+            assert operation.path.startswith(PAGES), operation
             assert answer.content_type.startswith("text/html") or "error" in answer.get_json(), operation
         return answer
 

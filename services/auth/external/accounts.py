@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from services.auth import hooks, models, rows, store
+from services.auth.alerts import tell_of_identity
 from services.auth.endings import end_sessions
 from services.auth.external.id_tokens import Account
 from services.auth.metrics import SIGN_UPS
@@ -36,7 +37,10 @@ def enter(conn: Connection, account: Account) -> rows.User:
     store.lock_identity(conn, account.provider, account.subject)
     owner = store.get_user_by_identity(conn, account.provider, account.subject)
     if owner is None:
-        owner = _make(conn, account) or _claim(conn, account)
+        owner = _make(conn, account)
+        if owner is None:
+            owner = _claim(conn, account)
+            tell_of_identity(conn, owner, "identity_linked", account.provider, session_id=None)
         _insert_identity(conn, owner.id, account)
     else:
         store.update_identity_used(
@@ -46,23 +50,29 @@ def enter(conn: Connection, account: Account) -> rows.User:
     return store.update_signed_in(conn, owner.id, password_hash=None) or owner
 
 
-def link(conn: Connection, owner: rows.User, account: Account) -> rows.User:
+def link(conn: Connection, owner: rows.User, account: Account, *, session_id: UUID | None) -> rows.User:
     """Let this account elsewhere in, too. A guest becomes an account by it, with the same id.
 
     Raise UnprocessableContent: identity_already_exists, email_exists, provider_email_needs_verification.
     """
     store.lock_identity(conn, account.provider, account.subject)
-    other = store.get_user_by_identity(conn, account.provider, account.subject)
-    if other is not None:
-        detail = "Identity is already linked" + ("" if other.id == owner.id else " to another user")
-        raise UnprocessableContent(detail, code="identity_already_exists")
+    require_free(conn, account, owner)
     if owner.email is None:
         _require_address(account)
     _insert_identity(conn, owner.id, account)
     _add_metadata(conn, owner.id, account)
     if owner.email is None or owner.is_anonymous:
         return _vouch(conn, owner, account)
+    tell_of_identity(conn, owner, "identity_linked", account.provider, session_id=session_id)
     return store.get_user(conn, owner.id) or owner
+
+
+def require_free(conn: Connection, account: Account, owner: rows.User) -> None:
+    """Raise UnprocessableContent(identity_already_exists) if it lets somebody in already."""
+    other = store.get_user_by_identity(conn, account.provider, account.subject)
+    if other is not None:
+        detail = "Identity is already linked" + ("" if other.id == owner.id else " to another user")
+        raise UnprocessableContent(detail, code="identity_already_exists")
 
 
 def _make(conn: Connection, account: Account) -> rows.User | None:

@@ -5,16 +5,16 @@ from flask import current_app, g, request
 from services.auth import bodies, models, store
 from services.auth.assurance import require_caller, require_step_up
 from services.auth.bodies import need
-from services.auth.external import accounts, device_codes, id_tokens
+from services.auth.external import accounts, id_tokens, kept_tokens
+from services.auth.external.carried import METHOD
 from services.auth.external.id_tokens import Account
 from services.auth.external.provider import Provider
+from services.auth.impersonated import refuse_impersonated
 from services.auth.metrics import EXTERNAL_LOG_INS
 from services.auth.parts import here
 from services.auth.sessions import open_session, session_answer
 from shared.errors import BadRequest, Problem, ValidationFailed
 from shared.tokens import bearer
-
-METHOD = "oauth"
 
 
 def by_id_token(body: bodies.Grant) -> models.Session:
@@ -43,25 +43,26 @@ def provider_of(body: bodies.Grant) -> Provider:
 
 def _log_in(provider: Provider, body: bodies.Grant) -> models.Session:
     account = _verified(provider, body)
-    refresh_token = device_codes.exchange(provider, account, body.authorization_code)
+    refresh_token = kept_tokens.exchange(provider, account, body.authorization_code)
     accounts.ask_hook(account)
     with here.db.transaction() as conn:
         user = accounts.enter(conn, account)
-        device_codes.keep(conn, account, refresh_token)
+        kept_tokens.keep(conn, account, refresh_token)
         session = open_session(conn, user, METHOD, provider=provider.name)
     return session_answer(user, session)
 
 
 def _link(provider: Provider, body: bodies.Grant) -> models.Session:
     g.claims = current_app.extensions["verifier"].verify(bearer(request.headers.get("Authorization")))
+    refuse_impersonated()
     account = _verified(provider, body)
-    refresh_token = device_codes.exchange(provider, account, body.authorization_code)
+    refresh_token = kept_tokens.exchange(provider, account, body.authorization_code)
     with here.db.transaction() as conn:
         store.lock_identity(conn, account.provider, account.subject)  # before the person, as in `enter`
         person = require_caller(conn, locked=True, guests=True)
         require_step_up(person, "link an identity")
-        user = accounts.link(conn, person.user, account)
-        device_codes.keep(conn, account, refresh_token)
+        user = accounts.link(conn, person.user, account, session_id=person.session.id)
+        kept_tokens.keep(conn, account, refresh_token)
     return session_answer(user, person.session)
 
 

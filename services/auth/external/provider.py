@@ -81,6 +81,11 @@ class Provider:
     def web_client_id(self) -> str:
         return self.settings.client_ids[0]
 
+    @property
+    def takes_browsers(self) -> bool:
+        """Apple takes none whom no secret vouches for; other providers may know public clients."""
+        return self.name != "apple" or bool(self._secret(self.web_client_id))
+
     def metadata(self) -> Metadata:
         """Raise Unavailable when it was never read and cannot be now."""
         if self._metadata is None or time.monotonic() - self._fetched_at >= KEPT_S:

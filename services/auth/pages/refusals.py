@@ -1,27 +1,20 @@
 """Pages that end a way: something went wrong, or somebody has left."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from flask import Response
 
 import shared.app
 from services.auth.pages.layout import show
-from services.auth.pages.words import knows, say
+from services.auth.pages.words import say
 from shared.errors import Problem
 from shared.routing import Blueprint
 
-DETAILS: Mapping[str, Callable[[], str]] = {
-    "bad_return_to": lambda: say("This page was opened on its own. Go back to the app and log in from there."),
-    "form_token_invalid": lambda: say("The page was open for too long, or your browser keeps no cookies. Try again."),
-    "session_not_found": lambda: say("You are not logged in any more. Go back to the app and try again."),
-}
-
 
 def refusal(title: str, text: str, status: int) -> Response:
-    """Why it does not go on. Both are English sentences, shown in the reader's language if it has them."""
-    foreign = "" if knows(text) else "en"
-    return show("said.html", status, title=say(title), text=say(text), text_lang=foreign, onward=None)
+    """Why it does not go on. Both are English sentences; they are shown in the reader's language if it has them."""
+    return show("said.html", status, title=say(title), text=say(text), onward=None)
 
 
 def signed_out(onward: str | None = None) -> Response:
@@ -55,17 +48,17 @@ def show_problems(bp: Blueprint) -> None:
 def answer_problem(error: Exception) -> Response:
     """The problem as a page, logged as everywhere."""
     problem = shared.app.problem_of(error)
-    answer = refusal(*_words(problem), problem.status)
+    title = _title(problem)
+    answer = refusal(title, problem.detail if problem.status < 500 else "Please try again in a moment.", problem.status)
     answer.headers.update(problem.headers)
     return answer
 
 
-def _words(problem: Problem) -> tuple[str, str]:
-    """Title and text."""
+def _title(problem: Problem) -> str:
     match problem.status:
         case HTTPStatus.TOO_MANY_REQUESTS:
-            return say("Too many tries"), say("Wait a moment, then try again.")
+            return "Too many tries"
         case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return say("Something went wrong"), say("Try again in a moment.")
+            return "Something went wrong"
         case _:
-            return say("This does not work"), DETAILS.get(problem.code, lambda: problem.detail)()
+            return "This does not work"

@@ -42,6 +42,13 @@ from services.auth.store.browsers import (
     update_browser_seen,
     update_browser_token,
 )
+from services.auth.store.external_flows import (
+    ExternalFlow,
+    consume_external_flow,
+    delete_expired_external_flows,
+    insert_external_flow,
+    open_external_flow,
+)
 from services.auth.store.factors import (
     consume_challenge,
     count_text,
@@ -254,6 +261,7 @@ __all__ = [
     "Consumed",
     "Counted",
     "Ended",
+    "ExternalFlow",
     "ForeignHashes",
     "Grant",
     "Guest",
@@ -270,6 +278,7 @@ __all__ = [
     "consume_auth_code",
     "consume_challenge",
     "consume_code",
+    "consume_external_flow",
     "consume_link",
     "consume_oauth_code",
     "consume_recovery_code",
@@ -281,6 +290,7 @@ __all__ = [
     "delete_ended_sessions",
     "delete_expired_auth_codes",
     "delete_expired_challenges",
+    "delete_expired_external_flows",
     "delete_expired_factors",
     "delete_expired_hook_calls",
     "delete_expired_oauth_grants",
@@ -342,6 +352,7 @@ __all__ = [
     "insert_auth_code",
     "insert_browser",
     "insert_credential",
+    "insert_external_flow",
     "insert_external_user",
     "insert_factor",
     "insert_guest",
@@ -380,6 +391,7 @@ __all__ = [
     "lock_user_for_sms",
     "lower_sessions",
     "move_oauth_grants",
+    "open_external_flow",
     "phone_exists",
     "put_challenge",
     "put_oauth_consent",

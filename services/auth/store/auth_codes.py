@@ -1,6 +1,6 @@
 """Queries on codes that a browser carries back to the app (PKCE)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from services.auth.pkce import Challenge
@@ -16,6 +16,7 @@ class AuthCode:
     code_challenge: str
     code_challenge_method: str
     is_expired: bool
+    carried_sealed: bytes | None = field(default=None, repr=False)
 
     @property
     def challenge(self) -> Challenge:
@@ -23,11 +24,19 @@ class AuthCode:
 
 
 def insert_auth_code(
-    conn: Connection, code_hash: bytes, user_id: UUID, method: str, challenge: Challenge, *, lifetime_s: int
+    conn: Connection,
+    code_hash: bytes,
+    user_id: UUID,
+    method: str,
+    challenge: Challenge,
+    *,
+    lifetime_s: int,
+    carried_sealed: bytes | None = None,
 ) -> None:
     sql = """
-        INSERT INTO auth_codes (code_hash, user_id, method, code_challenge, code_challenge_method, expires_at)
-        VALUES (%(code_hash)s, %(user_id)s, %(method)s, %(challenge)s, %(challenge_method)s,
+        INSERT INTO auth_codes (code_hash, user_id, method, code_challenge, code_challenge_method, carried_sealed,
+                                expires_at)
+        VALUES (%(code_hash)s, %(user_id)s, %(method)s, %(challenge)s, %(challenge_method)s, %(carried)s,
                 clock_timestamp() + make_interval(secs => %(lifetime_s)s))
     """
     params = {
@@ -36,6 +45,7 @@ def insert_auth_code(
         "method": method,
         "challenge": challenge.challenge,
         "challenge_method": challenge.method,
+        "carried": carried_sealed,
         "lifetime_s": lifetime_s,
     }
     execute(conn, sql, params)
@@ -45,7 +55,7 @@ def consume_auth_code(conn: Connection, code_hash: bytes) -> AuthCode | None:
     """Use up a code, whatever comes of it: a wrong verifier says that somebody else has it."""
     sql = """
         DELETE FROM auth_codes WHERE code_hash = %(code_hash)s
-        RETURNING user_id, method, code_challenge, code_challenge_method,
+        RETURNING user_id, method, code_challenge, code_challenge_method, carried_sealed,
                   expires_at <= clock_timestamp() AS is_expired
     """
     return fetch_one(conn, AuthCode, sql, {"code_hash": code_hash})

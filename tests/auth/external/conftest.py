@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -12,6 +13,7 @@ from tests.auth.conftest import Make, Reply, Service
 from tests.support.provider import Providers, Realm
 
 APP, WEB, ANDROID = "com.example.app", "web.example.com", "android.example.com"
+PLACE = "com.example.app://confirmed"
 TEAM, KEY_ID = "TEAM123456", "KEY1234567"
 P8 = ec.generate_private_key(ec.SECP256R1())
 P8_TEXT = P8.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
@@ -70,3 +72,39 @@ def world(make_world: Worlds) -> World:
 @pytest.fixture
 def service(world: World) -> Service:
     return world.service
+
+
+class Browser:
+    """A browser with a jar of cookies, which goes where it is sent: here, or to the providers."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.client = world.service.app.test_client()
+        self.base = world.service.parts.settings.public_url
+
+    def open(self, url: str, method: str = "GET", **options: Any) -> Reply:
+        """A page of the service."""
+        response = self.client.open(url.removeprefix(self.base), method=method, base_url=self.base, **options)
+        return Reply(response.status_code, response.get_json(silent=True), response.headers, response.text)
+
+    def leave(self, query: dict[str, str], path: str = "/auth/v1/authorize") -> str:
+        """To the provider; its address, with what it is asked."""
+        reply = self.open(f"{path}?{urlencode(query)}")
+        assert reply.status == 302, reply.text
+        return str(reply.headers["Location"])
+
+    def come_back(self, address: str, **changes: str | None) -> Reply:
+        """The provider has asked the person, and sends the browser back."""
+        answer, place, mode = self.world.providers.visit(address)
+        said = {name: value for name, value in {**answer, **changes}.items() if value is not None}
+        if mode == "form_post":
+            return self.open(place, "POST", data=said)
+        return self.open(f"{place}?{urlencode(said)}")
+
+    def log_in(self, provider: str = "google", **query: str) -> Reply:
+        return self.come_back(self.leave({"provider": provider, "redirect_to": PLACE, **query}))
+
+
+@pytest.fixture
+def browser(world: World) -> Browser:
+    return Browser(world)

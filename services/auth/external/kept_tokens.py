@@ -34,8 +34,10 @@ def exchange(provider: Provider, account: Account, code: SecretStr | None) -> st
 
 def keep(conn: Connection, account: Account, refresh_token: str) -> None:
     """Keep it sealed with the identity of the account, in the transaction that made or found that."""
+    if not refresh_token or here.providers[account.provider].settings.signing_key is None:
+        return
     identity_id = store.get_identity_id(conn, account.provider, account.subject)
-    if refresh_token and identity_id is not None:
+    if identity_id is not None:
         token_id = new_id()
         sealed = here.sealer.seal(refresh_token.encode(), context_of("provider_tokens", token_id))
         store.put_provider_token(conn, token_id, identity_id, account.provider, account.client_id, sealed)
