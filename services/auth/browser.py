@@ -160,10 +160,13 @@ def require_form_token(browser: Visitor, purpose: str) -> None:
         raise _refused()
 
 
-def require_own_page() -> None:
-    """Raise Forbidden(form_token_invalid) if the browser says that the form was sent by a page of somebody else."""
+def require_own_page(*, hides_origin: bool = False) -> None:
+    """Raise Forbidden(form_token_invalid) if the browser says that the form was sent by a page of somebody else.
+
+    A page with a secret address `hides_origin`: browsers say `null` of it, and older ones no more than that.
+    """
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    if site is None and origin in (None, _origin()):  # an old browser, or none
+    if site is None and origin in (None, _origin(), "null" if hides_origin else None):  # an old browser, or none
         return
     if site not in ("same-origin", "none"):
         raise _refused()

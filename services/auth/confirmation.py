@@ -3,8 +3,10 @@
 from flask import Response
 
 from services.auth import bodies, kinds, links, models, pages, rows, store
+from services.auth.browser import require_own_page
 from services.auth.codes import consume_code, count_guess, hash_of_link
 from services.auth.metrics import VERIFICATIONS
+from services.auth.pages.reasons import reason
 from services.auth.parts import here
 from services.auth.passwords import require_strong
 from services.auth.sessions import Also, nothing, open_session, session_answer
@@ -59,6 +61,10 @@ def confirm_by_link(form: bodies.LinkForm) -> Response:
 
     Where there is no place to lead to no session comes of it: the person logs in where the app is.
     """
+    try:
+        require_own_page(hides_origin=True)
+    except Forbidden as refusal:
+        return pages.answer_problem(refusal)
     place = here.settings.places.choose(form.redirect_to)
     password_hash = None
     if _sets_password(form, place):
@@ -66,7 +72,7 @@ def confirm_by_link(form: bodies.LinkForm) -> Response:
         try:
             require_strong(password, here.settings.password_min_length, breaches_url=here.settings.breaches_url)
         except UnprocessableContent as weak:  # the link is not used up: the page asks once more
-            return _ask(form, place, refused=weak.detail)
+            return _ask(form, place, refused=reason(weak))
         password_hash = here.passwords.hash(password)  # slow on purpose: while no connection is held
     with here.db.transaction() as conn:
         taken, secret = kinds.TAKEN_BY[form.type], hash_of_link(form.token_hash)

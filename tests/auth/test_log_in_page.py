@@ -170,7 +170,7 @@ def test_with_addresses_that_need_no_confirmation_a_sign_up_leads_straight_back(
     page = tab.send(tab.open(SIGN_UP).form, email="new@example.com", password=PASSWORD)
     assert (page.status, page.headers["Location"]) == (303, RETURN_TO) and tab.session_id()
     again = tab.send(tab.open(SIGN_UP).form, email="new@example.com", password=PASSWORD)
-    assert (again.status, again.alert) == (422, "User already registered")
+    assert (again.status, again.alert) == (422, "There is an account with this address already. Log in.")
 
 
 def _to_second(tab: Tab, person: Person) -> Page:

@@ -7,6 +7,7 @@ answer that does lead back says whose it is (`iss`, RFC 9207).
 import hashlib
 import hmac
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -39,6 +40,7 @@ show_problems(bp)
 PATH = "/auth/oauth/authorize"
 OWN_NAMES = frozenset({"decision", "form_token", "begun"})
 BEGUN_FOR_S = 900
+RESPONSE_TYPE = re.compile(r"[A-Za-z0-9_ ]{0,100}")  # RFC 6749, appendix A.3
 EVERYTHING = "do everything here that you can do yourself"
 
 
@@ -65,6 +67,7 @@ def _go_on() -> Response:
 
 
 def _proceed(asked: Asked) -> Response:
+    _require_readable(asked)
     grant = provider.get_consent_grant(asked)
     prompts = _prompts(asked)
     if here.settings.oauth_consent_url:
@@ -104,6 +107,7 @@ def _decide() -> Response:
         raise Forbidden("You are not logged in any more. Go back to the app and try again.", code="session_not_found")
     given = MultiDict((name, value) for name, value in request.form.items(multi=True) if name not in OWN_NAMES)
     asked = Asked("POST", given, request.headers)
+    _require_readable(asked)
     require_form_token(browser, _purpose(asked))
     grant = provider.get_consent_grant(asked)
     if request.form["decision"] != "allow":
@@ -157,6 +161,12 @@ def lead_back(error: OAuth2Error, asked: Asked | None) -> str | None:
     told["iss"] = issuer_of(here.settings)
     place: str = add_params_to_uri(error.redirect_uri, list(told.items()))
     return place
+
+
+def _require_readable(asked: Asked) -> None:
+    """Authlib repeats a response type that it does not know in an error, where not every character may stand."""
+    if not RESPONSE_TYPE.fullmatch(asked.payload.data.get("response_type", "")):
+        raise InvalidRequestError("response_type is malformed.")
 
 
 def _prompts(asked: Asked) -> list[str]:

@@ -6,9 +6,10 @@ from pydantic import SecretStr, ValidationError
 from services.auth import bodies
 from services.auth.browser import LOG_IN_PATH, form_token, require_form_token, require_return_to, visitor
 from services.auth.confirmation import enter_by_secret
-from services.auth.pages.entry import PURPOSE, AddressForm, Seat, address_of, lead_to, leads_to, reason, with_return
+from services.auth.pages.entry import PURPOSE, AddressForm, Seat, address_of, lead_to, leads_to, with_return
 from services.auth.pages.layout import show
 from services.auth.pages.log_in import ask_to_log_in
+from services.auth.pages.reasons import reason
 from services.auth.pages.refusals import pages_of
 from services.auth.pages.words import say
 from services.auth.passwordless import send_code_to_user

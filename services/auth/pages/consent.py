@@ -51,6 +51,7 @@ def meaning(scope: str) -> str:
         "email": say("see your e-mail address"),
         "phone": say("see your phone number"),
         "address": say("see your postal address"),
+        "do everything here that you can do yourself": say("do everything here that you can do yourself"),
         "offline_access": say("stay connected while you do not use it"),
     }
     return known.get(scope, scope)

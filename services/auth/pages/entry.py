@@ -10,10 +10,9 @@ from services.auth import rows
 from services.auth.addresses import normalise
 from services.auth.browser import LOG_IN_PATH, keep, let_in
 from services.auth.models import ClientQuery
-from services.auth.pages.words import say
 from services.auth.parts import here
 from services.auth.phones import normalise_phone
-from shared.errors import BadRequest, Problem, TooManyRequests, Unavailable
+from shared.errors import BadRequest
 from shared.postgres import Connection
 from shared.routing import Form
 
@@ -77,28 +76,3 @@ def address_of(typed: str) -> str:
         return normalise_phone(typed) if here.settings.sms_is_on and "@" not in typed else normalise(typed.strip())
     except ValueError:
         raise BadRequest("Type an e-mail address.", code="not_an_address") from None
-
-
-def reason(problem: Problem) -> str:
-    """Why, for the person, in their language."""
-    match problem.code:
-        case _ if isinstance(problem, TooManyRequests):
-            return say("Too many tries. Wait a moment, then try again.")
-        case _ if isinstance(problem, Unavailable):
-            return say("Too many people are logging in just now. Try again in a moment.")
-        case "form_token_invalid":
-            return say("The page was open for too long, or your browser keeps no cookies. Try again.")
-        case "email_not_confirmed" | "phone_not_confirmed":
-            return say("Your address is not confirmed yet. Have a code sent to it.")
-        case "user_banned":
-            return say("This account is blocked.")
-        case "invalid_credentials":
-            return say("Address or password is wrong.")
-        case "otp_expired" | "mfa_verification_failed":
-            return say("This code is wrong, or too old.")
-        case "webauthn_challenge_expired" | "mfa_challenge_expired" | "webauthn_challenge_not_found":
-            return say("That took too long. Try again.")
-        case "webauthn_verification_failed":
-            return say("This key could not be verified.")
-        case _:
-            return say(problem.detail)

@@ -3,8 +3,9 @@
 from flask import Response
 
 from services.auth.browser import LOG_IN_PATH, form_token, require_form_token, require_return_to, visitor
-from services.auth.pages.entry import PURPOSE, AddressForm, ReturnQuery, address_of, reason, with_return
+from services.auth.pages.entry import PURPOSE, AddressForm, ReturnQuery, address_of, with_return
 from services.auth.pages.layout import show
+from services.auth.pages.reasons import reason
 from services.auth.pages.refusals import pages_of
 from services.auth.pages.words import say
 from services.auth.passwordless import send_recovery

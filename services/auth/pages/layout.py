@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from flask import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from services.auth.pages.words import language, say
+from services.auth.pages.words import say, tag
 from services.auth.parts import here
 from services.auth.places import FORBIDDEN_SCHEMES, WEB
 
@@ -54,7 +54,7 @@ def show(
     html = (
         _templates()
         .get_template(template)
-        .render(lang=language(), style=_style()[0], nonce=nonce, site=here.settings.webauthn_rp_name, **values)
+        .render(lang=tag(), style=_style()[0], nonce=nonce, site=here.settings.webauthn_rp_name, **values)
     )
     headers = page_headers(leads_to, has_secret_address=has_secret_address, nonce=nonce)
     return Response(html, status, headers=headers, content_type="text/html; charset=utf-8")
@@ -76,7 +76,7 @@ def page_headers(leads_to: str | None, *, has_secret_address: bool = False, nonc
         "Referrer-Policy": "no-referrer" if has_secret_address else "same-origin",
         "X-Frame-Options": "DENY",
         "Cache-Control": "no-store",
-        "Content-Language": language(),
+        "Content-Language": tag(),
         "Vary": "Accept-Language, Cookie",
     }
 

@@ -1,20 +1,27 @@
 """Pages that end a way: something went wrong, or somebody has left."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from flask import Response
 
 import shared.app
 from services.auth.pages.layout import show
-from services.auth.pages.words import say
+from services.auth.pages.words import knows, say
 from shared.errors import Problem
 from shared.routing import Blueprint
 
+DETAILS: Mapping[str, Callable[[], str]] = {
+    "bad_return_to": lambda: say("This page was opened on its own. Go back to the app and log in from there."),
+    "form_token_invalid": lambda: say("The page was open for too long, or your browser keeps no cookies. Try again."),
+    "session_not_found": lambda: say("You are not logged in any more. Go back to the app and try again."),
+}
+
 
 def refusal(title: str, text: str, status: int) -> Response:
-    """Why it does not go on. Both are English sentences; they are shown in the reader's language if it has them."""
-    return show("said.html", status, title=say(title), text=say(text), onward=None)
+    """Why it does not go on. Both are English sentences, shown in the reader's language if it has them."""
+    foreign = "" if knows(text) else "en"
+    return show("said.html", status, title=say(title), text=say(text), text_lang=foreign, onward=None)
 
 
 def signed_out(onward: str | None = None) -> Response:
@@ -48,17 +55,17 @@ def show_problems(bp: Blueprint) -> None:
 def answer_problem(error: Exception) -> Response:
     """The problem as a page, logged as everywhere."""
     problem = shared.app.problem_of(error)
-    title = _title(problem)
-    answer = refusal(title, problem.detail if problem.status < 500 else "Please try again in a moment.", problem.status)
+    answer = refusal(*_words(problem), problem.status)
     answer.headers.update(problem.headers)
     return answer
 
 
-def _title(problem: Problem) -> str:
+def _words(problem: Problem) -> tuple[str, str]:
+    """Title and text."""
     match problem.status:
         case HTTPStatus.TOO_MANY_REQUESTS:
-            return "Too many tries"
+            return say("Too many tries"), say("Wait a moment, then try again.")
         case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return "Something went wrong"
+            return say("Something went wrong"), say("Try again in a moment.")
         case _:
-            return "This does not work"
+            return say("This does not work"), DETAILS.get(problem.code, lambda: problem.detail)()

@@ -25,10 +25,10 @@ from services.auth.pages.entry import (
     ReturnQuery,
     lead_to,
     leads_to,
-    reason,
     with_return,
 )
 from services.auth.pages.layout import show
+from services.auth.pages.reasons import reason
 from services.auth.pages.refusals import pages_of
 from services.auth.pages.script import credential_of
 from services.auth.pages.words import say

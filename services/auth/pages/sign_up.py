@@ -7,8 +7,9 @@ from pydantic import SecretStr
 from services.auth import hooks, rows
 from services.auth.browser import LOG_IN_PATH, form_token, require_form_token, require_return_to, visitor
 from services.auth.pages.codes import ask_for_code
-from services.auth.pages.entry import PURPOSE, AddressForm, ReturnQuery, Seat, address_of, leads_to, reason, with_return
+from services.auth.pages.entry import PURPOSE, AddressForm, ReturnQuery, Seat, address_of, leads_to, with_return
 from services.auth.pages.layout import show
+from services.auth.pages.reasons import reason
 from services.auth.pages.refusals import pages_of
 from services.auth.pages.words import language, say
 from services.auth.parts import here
@@ -62,7 +63,7 @@ def _ask(return_to: str, email: str, problem: Problem | None = None) -> Response
         problem.status if problem else 200,
         leads_to=leads_to(return_to),
         title=say("Create an account"),
-        refused=_reason(problem) if problem else "",
+        refused=reason(problem) if problem else "",
         is_weak=problem is not None and problem.code == "weak_password",
         form_token=form_token(visitor(), PURPOSE),
         return_to=return_to,
@@ -73,10 +74,3 @@ def _ask(return_to: str, email: str, problem: Problem | None = None) -> Response
     )
     answer.headers.update(problem.headers if problem else {})
     return answer
-
-
-def _reason(problem: Problem) -> str:
-    count = here.settings.password_min_length
-    if problem.detail == f"A password has at least {count} characters.":
-        return say("Choose a password of {count} characters or more.", count=count)
-    return reason(problem)

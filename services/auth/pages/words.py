@@ -1,7 +1,8 @@
 """What the pages say, in the reader's language. The code speaks English; a catalogue for each other language has every
 sentence of it (a test counts them)."""
 
-import json
+import re
+import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -9,16 +10,23 @@ from pathlib import Path
 from flask import g, request
 
 FOLDER = Path(__file__).parent / "words"
-LANGUAGES = ("en",)
+LANGUAGES = ("en", "de", "fr", "es", "pt", "ja", "zh")
+SUBTAG = re.compile(r"[-_]")
+TAGS = {"zh": "zh-Hans"}  # where browsers would guess another script
 
 
 def language() -> str:
     """The reader's: chosen at sign-up if we know who reads, else what the browser asks for, else English."""
     reader = g.get("reader")
     chosen = reader.user_metadata.get("locale") if reader is not None else None
-    if isinstance(chosen, str) and chosen[:2].lower() in LANGUAGES:
-        return chosen[:2].lower()
-    return request.accept_languages.best_match(LANGUAGES, "en")
+    asked = [chosen] if isinstance(chosen, str) else []
+    asked += request.accept_languages.values()  # the best first
+    return next((primary for tag in asked if (primary := SUBTAG.split(tag)[0].lower()) in LANGUAGES), "en")
+
+
+def tag() -> str:
+    """The language as a page declares it (BCP 47)."""
+    return TAGS.get(language(), language())
 
 
 def say(english: str, **values: object) -> str:
@@ -27,10 +35,15 @@ def say(english: str, **values: object) -> str:
     return sentence.format(**values) if values else sentence
 
 
+def knows(sentence: str) -> bool:
+    """True if it is in the reader's language, as far as we can tell: a translation, or English for who reads that."""
+    words = catalogue(language())
+    return language() == "en" or sentence in words or sentence in words.values()
+
+
 @cache
 def catalogue(language: str) -> Mapping[str, str]:
     """Every sentence by its English one; nothing for English itself."""
     if language == "en":
         return {}
-    found: dict[str, str] = json.loads((FOLDER / f"{language}.json").read_text("utf-8"))
-    return found
+    return tomllib.loads((FOLDER / f"{language}.toml").read_text("utf-8"))
