@@ -112,6 +112,7 @@ FORMS: dict[str, tuple[str, dict[str, str]]] = {
 # Forms that are held to their token elsewhere, or whose secret is the token: nobody else can have it.
 HELD_ELSEWHERE = {
     "/auth/v1/verify/confirm",
+    "/auth/v1/callback",  # tests/auth/external/test_redirects.py
     "/auth/oauth/authorize",  # tests/auth/oauth/test_authorize.py
     "/auth/oauth/logout",  # tests/auth/oauth/test_authorize.py
 }

@@ -10,6 +10,14 @@ def reason(problem: Problem) -> str:
     match problem.code:
         case _ if isinstance(problem, TooManyRequests):
             return say("Too many tries. Wait a moment, then try again.")
+        case "provider_unavailable":
+            return say("The other service does not answer now. Try again in a moment.")
+        case "provider_refused":
+            return say("The other service did not let you in.")
+        case "provider_email_needs_verification":
+            return say("That account has no confirmed e-mail address. Choose another way to log in.")
+        case "bad_id_token" | "bad_oauth_callback" | "unexpected_failure":
+            return say("That did not work. Try again.")
         case _ if isinstance(problem, Unavailable):
             return say("Too many people are logging in just now. Try again in a moment.")
         case "form_token_invalid":
@@ -30,7 +38,7 @@ def reason(problem: Problem) -> str:
             return _too_weak(problem)
         case "not_an_address":
             return say("Type an e-mail address.")
-        case "user_already_exists":
+        case "user_already_exists" | "email_exists":
             return say("There is an account with this address already. Log in.")
         case _:
             return problem.detail
