@@ -85,6 +85,7 @@ def put_device(path: DevicePath, body: DeviceRegistration) -> tuple[DeviceAnswer
     claims = caller()
     if claims.session_id is None or claims.role == "service":
         raise Forbidden("A device is registered by a person's session.", code="session_required")
+    _require_the_person()
     fields = {**body.model_dump(), "id": path.device_id, "user_id": claims.user_id, "session_id": claims.session_id}
     with db.transaction() as conn:
         store.lock_registration(conn, claims.session_id, path.device_id, f"{body.platform} {body.token}")
@@ -111,9 +112,16 @@ def list_devices(query: DeviceQuery) -> DeviceList:
 @user
 def delete_device(path: DevicePath) -> None:
     """Stop pushes to one of the caller's devices."""
+    _require_the_person()
     with db.transaction() as conn:
         if not store.delete_device(conn, path.device_id, caller().user_id):
             raise NotFound("You have no such device.")
+
+
+def _require_the_person() -> None:
+    """An administrator who acts for somebody neither gets their pushes nor takes them from their devices."""
+    if caller().act is not None:
+        raise Forbidden("Who acts for somebody else may not do this.", code="impersonated")
 
 
 def _answer(device: store.Device) -> DeviceAnswer:

@@ -144,3 +144,14 @@ def test_a_device_id_is_a_uuid(as_alice: Client, device_id: str) -> None:
 
     assert 400 <= answer.status_code < 500
     assert answer.content_type == "application/problem+json"
+
+
+def test_who_acts_for_alice_neither_gets_her_pushes_nor_takes_them_from_her(
+    app: Any, alice: Person, mallory: Person, as_alice: Client
+) -> None:
+    device = as_alice.register()
+    acting = Client(app, {"Authorization": f"Bearer {alice.token(act={'sub': str(mallory.user_id)})}"})
+    body = {"platform": "android", "token": push_token("android")}
+    for answer in (acting.put(f"/devices/{device['id']}", body), acting.delete(f"/devices/{device['id']}")):
+        assert (answer.status_code, json_of(answer)["code"]) == (403, "impersonated")
+    assert [one["id"] for one in json_of(as_alice.get("/devices"))["items"]] == [device["id"]]
