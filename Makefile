@@ -42,7 +42,8 @@ clients: setup ## existing client libraries, unchanged, against the running plat
 	@cd tests/clients && npm ci --no-audit --no-fund --silent
 	@$(PY) -m deploy.local up >/dev/null
 	@port=$${GATEHOUSE_PORT:-8080}; \
-	    node tests/clients/auth.mjs http://127.0.0.1:$$port http://127.0.0.1:$$((port + 20)) http://127.0.0.1:$$((port + 23))
+	    node tests/clients/auth.mjs http://127.0.0.1:$$port http://127.0.0.1:$$((port + 20)) http://127.0.0.1:$$((port + 23)) && \
+	    $(PY) -m tests.clients.python_client http://127.0.0.1:$$port http://127.0.0.1:$$((port + 20))
 
 chaos: setup ## the long chaos runs: servers and workers killed in the middle of work
 	@$(PY) -m pytest tests/chaos --signups 500 $(ARGS)
