@@ -12,6 +12,7 @@ import pytest
 
 from services.auth import pages
 from services.auth.browser import Visitor, form_token
+from services.auth.pages.layout import FOLDER
 from services.auth.pages.second_factor import PURPOSE as SECOND_FACTOR
 from tests.auth.authenticators import App
 from tests.auth.browsers import LOG_IN, ORIGIN, RETURN_TO, Form, Page, Tab
@@ -327,6 +328,35 @@ def test_the_consent_page_says_who_asks_where_it_leads_whose_account_and_what_fo
         ("decision", "deny"),
     ]
     assert page.links == [LOG_IN], "not you?"
+
+
+THEMES = re.compile(r":root\{([^}]*)\}")
+# What stands on what, and the contrast it needs (WCAG 2.2, 1.4.3 and 1.4.11).
+PAIRS = [
+    *[(text, "card", 4.5) for text in ("text", "soft", "blue")],
+    ("text", "back", 4.5),
+    ("text", "pink", 4.5),
+    ("on-blue", "blue", 4.5),
+    *[(edge, "card", 3.0) for edge in ("line", "red", "blue")],
+]
+
+
+def test_text_and_edges_have_contrast_enough_by_day_and_by_night() -> None:
+    themes = THEMES.findall((FOLDER / "style.css").read_text())
+    assert len(themes) == 2
+    for theme in themes:
+        colours = dict(re.findall(r"--([\w-]+):#([0-9a-f]{3,6})\b", theme))
+        for front, back, least in PAIRS:
+            light, dark = sorted((_luminance(colours[front]), _luminance(colours[back])), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= least, (front, back, theme)
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance, as WCAG defines it."""
+    digits = "".join(digit * 2 for digit in colour) if len(colour) == 3 else colour
+    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def test_names_of_factors_and_of_the_site_are_words_and_no_markup(make_service: Any) -> None:

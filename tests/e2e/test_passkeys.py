@@ -46,7 +46,8 @@ def alice(platform: Platform) -> SignedUp:
     return SignedUp(platform)
 
 
-def _register(page: Page, token: str) -> Any:
+def register(page: Page, token: str) -> Any:
+    """Make a passkey in this browser, and have it kept."""
     asked = page.run(POST, "/passkeys/registration/options", {}, token)
     assert asked["status"] == 200, asked
     body = {"challenge_id": asked["json"]["challenge_id"], "credential": page.run(CREATE, asked["json"]["options"])}
@@ -60,7 +61,7 @@ def _log_in(page: Page, **options: Any) -> Any:
 
 
 def test_a_browser_makes_a_passkey_and_logs_in_with_nothing_else(page: Page, alice: SignedUp) -> None:
-    made = _register(page, alice.access_token)
+    made = register(page, alice.access_token)
     assert made["status"] == 200, made
     entered = _log_in(page)
     assert (entered["status"], entered["json"]["user"]["email"]) == (200, alice.email)
@@ -68,11 +69,11 @@ def test_a_browser_makes_a_passkey_and_logs_in_with_nothing_else(page: Page, ali
     assert b'"aal":"aal2"' in payload and b'"passkey"' in payload
     assert _log_in(page)["status"] == 200, "the browser's counter moves on"
     with pytest.raises(Failed, match="InvalidStateError"):
-        _register(page, alice.access_token)  # the browser has one of this account already
+        register(page, alice.access_token)  # the browser has one of this account already
 
 
 def test_a_browser_that_did_not_verify_its_user_is_refused(page: Page, alice: SignedUp) -> None:
-    assert _register(page, alice.access_token)["status"] == 200
+    assert register(page, alice.access_token)["status"] == 200
     page.is_user_verified(False)
     refused = _log_in(page, userVerification="discouraged")
     assert (refused["status"], refused["json"]["code"]) == (400, "webauthn_verification_failed")
@@ -81,7 +82,7 @@ def test_a_browser_that_did_not_verify_its_user_is_refused(page: Page, alice: Si
 
 
 def test_a_page_of_another_host_gets_no_passkey(platform: Platform, page: Page, alice: SignedUp) -> None:
-    _register(page, alice.access_token)
+    register(page, alice.access_token)
     page.open(f"{platform.url('gateway')}/auth/v1/health")
     with pytest.raises(Failed, match="SecurityError"):
         _log_in(page)

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
@@ -37,14 +38,17 @@ class Page:
         self._session = self.command("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
 
     def command(self, method: str, **params: Any) -> Any:
+        answer = self._answer(method, **params)
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def _answer(self, method: str, **params: Any) -> Any:
         self._number += 1
         sent: dict[str, Any] = {"id": self._number, "method": method, "params": params}
         if self._session:
             sent["sessionId"] = self._session
         self._to.write(json.dumps(sent).encode() + b"\0")
-        answer = next(message for message in self._messages() if message.get("id") == self._number)
-        assert "error" not in answer, answer
-        return answer["result"]
+        return next(message for message in self._messages() if message.get("id") == self._number)
 
     def open(self, url: str) -> None:
         """Go there and wait until it is loaded."""
@@ -59,6 +63,31 @@ class Page:
         if "exceptionDetails" in result:
             raise Failed(result["exceptionDetails"]["exception"].get("description", "it threw"))
         return result["result"].get("value")
+
+    def until(self, expression: str) -> Any:
+        """What the expression gives once that is something, on whatever page the tab has by then."""
+        while True:
+            answer = self._answer("Runtime.evaluate", expression=expression, returnByValue=True)
+            value = answer.get("result", {}).get("result", {}).get("value")
+            if value:
+                return value
+            time.sleep(0.02)
+
+    def click(self, selector: str) -> None:
+        """Click on what this selects, as soon as it is there."""
+        found = f"document.querySelector({json.dumps(selector)})"
+        self.until(f"{found} !== null")
+        self.command("Runtime.evaluate", expression=f"{found}.click()")
+
+    def type(self, text: str) -> None:
+        """Type into whatever has the focus."""
+        self.command("Input.insertText", text=text)
+
+    def press(self, key: str) -> None:
+        """Press and release `Tab` or `Enter`."""
+        code, text = {"Tab": (9, ""), "Enter": (13, "\r")}[key]
+        for kind in ("keyDown", "keyUp"):
+            self.command("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, text=text)
 
     def plug_in(self) -> None:
         """A virtual authenticator, which has a user and verifies them until told otherwise."""
