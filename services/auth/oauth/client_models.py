@@ -15,6 +15,7 @@ from services.auth.places import UNCLEAR
 from shared.routing import Answer, Path
 
 MAX_PLACES = 10  # as GoTrue has it
+MAX_NAME = 100
 
 
 def _page(uri: str) -> str:
@@ -23,8 +24,9 @@ def _page(uri: str) -> str:
     return uri
 
 
-def _name(text: str) -> str:
-    if not text.isprintable() or not text.strip():
+def require_name(text: str) -> str:
+    """One line that people can read. Raise ValueError."""
+    if len(text) > MAX_NAME or not text.isprintable() or not text.strip():
         raise ValueError("is not one line of readable text")
     return text.strip()
 
@@ -36,7 +38,7 @@ def _scope(text: str) -> str:
     return " ".join(scopes)
 
 
-Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_name)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(require_name)]
 Place = Annotated[str, AfterValidator(require_registrable)]
 Places = Annotated[list[Place], Field(min_length=1, max_length=MAX_PLACES)]
 MorePlaces = Annotated[list[Place], Field(max_length=MAX_PLACES)]

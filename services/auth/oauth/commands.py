@@ -13,6 +13,7 @@ from uuid import UUID
 from services.auth import audit, store
 from services.auth.config import AuthSettings
 from services.auth.oauth import clients
+from services.auth.oauth.client_models import require_name
 from services.auth.oauth.clients import BASIC, CODE, NONE, OWN, PERSONAL, REFRESH
 from services.auth.oauth.endings import end_grants_of_client
 from services.auth.oauth.redirects import require_registrable
@@ -28,7 +29,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     of_clients = oauth.add_subparsers(required=True, metavar="noun").add_parser("clients")
     client_verbs = of_clients.add_subparsers(required=True, metavar="verb")
     add = client_verbs.add_parser("add", help="register a client; prints its id, and its secret if it has one")
-    add.add_argument("name", help="what people are shown")
+    add.add_argument("name", type=_name, help="what people are shown")
     add.add_argument("--redirect-uri", action="append", default=[], type=_place, help="may be given again")
     add.add_argument("--post-logout-redirect-uri", action="append", default=[], type=_place)
     add.add_argument("--scope", help="space-separated; without it everything that tells who somebody is")
@@ -115,8 +116,12 @@ def _remove(settings: AuthSettings, options: argparse.Namespace) -> int:
     return 0 if is_gone else 1
 
 
-def _say(line: str, stream: TextIO = sys.stdout) -> None:
-    stream.write(f"{line}\n")
+def _say(line: str, stream: TextIO | None = None) -> None:
+    (stream or sys.stdout).write(f"{line}\n")
+
+
+def _name(text: str) -> str:
+    return _checked(require_name, text)
 
 
 def _place(text: str) -> str:

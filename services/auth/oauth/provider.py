@@ -79,8 +79,9 @@ class Provider(AuthorizationServer):  # type: ignore[misc]
         header = asked.headers.get("Authorization", "")
         if header and asked.payload.data.get("client_secret"):
             raise InvalidRequestError("The client authenticates in two ways at once.")
+        allowed = [method for method in methods if not header or method == "client_secret_basic"]
         try:
-            client: Client = super().authenticate_client(asked, methods, endpoint)
+            client: Client = super().authenticate_client(asked, allowed, endpoint)
         except ValueError as error:  # a header that Authlib cannot take apart
             raise InvalidClientError(status_code=401, description="The Authorization header is malformed.") from error
         except InvalidClientError as error:

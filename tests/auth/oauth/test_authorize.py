@@ -214,6 +214,12 @@ def test_the_page_says_who_asks_where_it_leads_and_as_whom(service: Service, tab
     assert "form-action 'self' https://app.test" in page.headers["Content-Security-Policy"]
 
 
+def test_whoever_is_asked_for_their_whole_access_reads_so(tab: Tab, own_app: App) -> None:
+    page = tab.open(own_app.request(redirect_uri=PHONE_PLACE, resource="https://app.example.com"))
+    assert "do everything here that you can do yourself" in page.html
+    assert "do everything here" not in tab.open(own_app.request(redirect_uri=PHONE_PLACE)).html
+
+
 def test_only_the_form_that_was_shown_to_this_browser_for_this_request_decides(
     service: Service, alice: Person, mallory: Person, tab: Tab, app: App
 ) -> None:

@@ -1,0 +1,104 @@
+"""Authorization codes: for one client, one place, one use, and worth nothing to whoever finds one (RFC 9700)."""
+
+import pytest
+
+from tests.auth.browsers import Tab
+from tests.auth.conftest import Service, at_once
+from tests.auth.oauth.apps import PHONE_PLACE, App, agree, parameters, person_of, register
+
+
+def _code(app: App, tab: Tab, **changes: str) -> str:
+    return parameters(agree(tab, app.request(**changes)))["code"]
+
+
+def test_of_twenty_at_once_one_gets_tokens_and_the_others_end_them(service: Service, tab: Tab, app: App) -> None:
+    """RFC 9700, 2.1.1 and 4.2.4: a code is used once; a second use takes back what it gave."""
+    code = _code(app, tab)
+    replies = at_once(lambda _: app.redeem(code))
+    assert sorted(reply.status for reply in replies) == [200] + [400] * 19
+    assert {reply["error"] for reply in replies if reply.status == 400} == {"invalid_grant"}
+    (winner,) = [reply for reply in replies if reply.status == 200]
+    assert person_of(service, winner["access_token"]).status == 401
+    assert app.refresh(winner["refresh_token"])["error"] == "invalid_grant"
+
+
+def test_a_code_that_is_used_again_later_ends_what_it_gave(service: Service, tab: Tab, app: App) -> None:
+    code = _code(app, tab)
+    tokens = app.redeem(code)
+    tokens = app.refresh(tokens["refresh_token"])
+    assert person_of(service, tokens["access_token"]).status == 200
+    assert app.redeem(code)["error"] == "invalid_grant"
+    assert person_of(service, tokens["access_token"]).status == 401
+    assert app.refresh(tokens["refresh_token"])["error"] == "invalid_grant"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"code_verifier": "x" * 43},
+        {"code_verifier": None},
+        {"code_verifier": ""},
+        {"redirect_uri": PHONE_PLACE},
+        {"redirect_uri": None},
+        {"resource": "https://app.example.com"},
+    ],
+)
+def test_whoever_found_a_code_gets_nothing_and_uses_it_up(tab: Tab, app: App, wrong: dict[str, str | None]) -> None:
+    """RFC 9700, 4.5: without the verifier, or for another place, an injected code is worth nothing."""
+    code = _code(app, tab)
+    for _ in range(2):
+        reply = app.redeem(code, **wrong)
+        assert (reply.status, reply["error"]) == (400, "invalid_grant")
+    assert app.redeem(code)["error"] == "invalid_grant"
+
+
+def test_the_challenge_is_no_verifier(tab: Tab, app: App) -> None:
+    """RFC 9700, 4.8: no downgrade to plain."""
+    assert app.redeem(_code(app, tab), code_verifier=app.challenge)["error"] == "invalid_grant"
+
+
+def test_a_code_of_another_client_is_worth_nothing(service: Service, tab: Tab, app: App, website: App) -> None:
+    """RFC 9700, 4.5: the code is bound to who asked, even for who has the verifier."""
+    code = _code(app, tab)
+    assert website.redeem(code, code_verifier=app.verifier, client_id=None)["error"] == "invalid_grant"
+    assert app.redeem(code)["error"] == "invalid_grant"
+
+
+def test_a_code_is_good_for_a_minute(service: Service, tab: Tab, app: App) -> None:
+    code = _code(app, tab)
+    service.rows("UPDATE oauth_grants SET expires_at = now() WHERE client_id = %(id)s", id=app.client_id)
+    assert app.redeem(code)["error"] == "invalid_grant"
+    code = _code(app, tab)
+    sql = """
+        SELECT extract(epoch FROM expires_at - created_at)::int AS s FROM oauth_grants
+        WHERE client_id = %(id)s ORDER BY id DESC LIMIT 1
+    """
+    assert service.rows(sql, id=app.client_id) == [{"s": 60}]
+
+
+def test_neither_codes_nor_secrets_nor_tokens_are_at_rest(service: Service, tab: Tab) -> None:
+    app = register(service, secret="the secret of the website")
+    code = _code(app, tab)
+    refresh_token = app.redeem(code)["refresh_token"]
+    for table in ("oauth_grants", "oauth_clients", "oauth_consents", "audit_log", "outbox"):
+        text = "".join(row["row"] for row in service.rows(f"SELECT t::text AS row FROM {table} t"))  # noqa: S608
+        assert not [secret for secret in (code, app.secret, refresh_token) if secret and secret in text], table
+
+
+def test_a_code_does_not_outlive_the_session_of_its_browser(service: Service, app: App) -> None:
+    alice = service.person("alice")
+    tab = Tab(service)
+    tab.log_in(alice)
+    code = _code(app, tab)
+    service.rows("UPDATE sessions SET ended_at = now(), end_reason = 'logout' WHERE id = %(id)s", id=tab.session_id())
+    assert app.redeem(code)["error"] == "invalid_grant"
+
+
+def test_a_person_grants_a_client_twenty_times_and_the_oldest_ends(service: Service, tab: Tab, app: App) -> None:
+    first = app.tokens(tab)
+    for _ in range(20):
+        _code(app, tab)
+    assert app.refresh(first["refresh_token"])["error"] == "invalid_grant"
+    assert service.rows("SELECT count(*) AS n FROM oauth_grants WHERE client_id = %(id)s", id=app.client_id) == [
+        {"n": 20}
+    ]
