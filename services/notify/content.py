@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from services.notify import shelves
+from services.notify.languages import stand_ins
 from services.notify.library import CannotRender, Library
 from services.notify.mail_settings import MailSettings
 from services.notify.metrics import TEMPLATE_FALLBACKS, TEMPLATE_PROBLEMS
@@ -29,12 +30,13 @@ class Writer:
     def of(cls, settings: MailSettings) -> "Writer":
         """With the operator's folder, as far as it is in order; each problem is logged."""
         below = Library(shelves.built_in(), settings.brand, settings.mail_locale)
-        if settings.mail_templates_dir is None:
-            return cls(below, below)
         shelf, problems = shelves.over_built_in(settings.mail_templates_dir)
         for problem in problems:
             log.error("a template is left out: %s", problem)
-        TEMPLATE_PROBLEMS.set(len(problems))
+        is_there = shelf.catalogues.keys() & set(stand_ins(settings.mail_locale))
+        if not is_there:
+            log.error("there are no mails in the language of MAIL_LOCALE, %s", settings.mail_locale)
+        TEMPLATE_PROBLEMS.set(len(problems) + (not is_there))
         return cls(Library(shelf, settings.brand, settings.mail_locale), below)
 
     def mail(self, delivery: Claimed) -> Mail:
@@ -64,8 +66,6 @@ class Writer:
         try:
             return write(self._library)
         except CannotRender as error:
-            if self._library is self._built_in:
-                raise
             said = write(self._built_in)
             log.error("the built-in template stands in: %s", error)
             TEMPLATE_FALLBACKS.labels(delivery.template).inc()

@@ -70,7 +70,9 @@ def _write_one(library: Library, folder: Path, name: str, tag: str) -> Iterator[
         said.add(mail)
         stem = f"{name}.{tag}" if len(said) == 1 else f"{name}.{tag}.{len(said)}"
         (folder / f"{stem}.html").write_text(mail.html, "utf-8")
-        (folder / f"{stem}.txt").write_text(f"{mail.subject}\n\n{mail.text}", "utf-8")
+        (folder / f"{stem}.txt").write_text(
+            f"{mail.subject}\n\n{mail.text}", "utf-8-sig"
+        )  # a browser believes its mark
         yield (
             f'<li><span class="tag">{escape(tag)}</span>'
             f'<span class="subject" lang="{escape(mail.tag)}">{escape(mail.subject)}</span>'

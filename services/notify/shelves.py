@@ -32,9 +32,11 @@ def built_in() -> Shelf:
     return read(FOLDER, Shelf())[0]
 
 
-def over_built_in(folder: Path) -> tuple[Shelf, list[Problem]]:
-    """The operator's folder over ours, without what is wrong in it."""
+def over_built_in(folder: Path | None) -> tuple[Shelf, list[Problem]]:
+    """The operator's folder, if there is one, over ours, without what is wrong in it."""
     below = built_in()
+    if folder is None:
+        return below, []
     own, problems = read(folder, below)
     sound = replace(own, files={})
     for path, source in own.files.items():

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace, settings: MailSettings, say: Say) -> int:
     if folder is not None and not folder.is_dir():
         say(f"{folder}: there is no such folder")
         return 2
-    shelf, problems = shelves.over_built_in(folder) if folder else (shelves.built_in(), [])
+    shelf, problems = shelves.over_built_in(folder)
     library = Library(shelf, settings.brand, settings.mail_locale)
     for problem in problems:
         say(f"{problem} (left out)")

@@ -225,6 +225,16 @@ def test_what_is_wrong_is_in_the_log_and_counted_when_the_worker_starts(
     assert caplog.text.count("a template is left out: de.toml: [recovery] ") == 2
 
 
+def test_a_language_of_last_resort_that_there_is_not_is_said_too(caplog: pytest.LogCaptureFixture) -> None:
+    mail = Writer.of(MailSettings(mail_locale="it-CH")).mail(claimed("welcome"))
+
+    assert (mail.subject, mail.language) == ("Welcome", "en")
+    assert REGISTRY.get_sample_value("notify_template_problems") == 1
+    assert "no mails in the language of MAIL_LOCALE, it-CH" in caplog.text
+    assert Writer.of(MailSettings(mail_locale="pt-BR")).mail(claimed("welcome", locales=["it"])).language == "pt"
+    assert REGISTRY.get_sample_value("notify_template_problems") == 0
+
+
 @pytest.mark.parametrize(
     ("color", "text"), [("#1f5f4a", "#ffffff"), ("#ffd400", "#1c1c1a"), ("#ffffff", "#1c1c1a"), ("#000000", "#ffffff")]
 )

@@ -64,7 +64,7 @@ def test_every_mail_is_written_with_a_page_that_leads_to_it(templates: Run, tmp_
         for tag in SHELF.catalogues:
             assert {f"{name}.{tag}.html", f"{name}.{tag}.txt"} <= written
     assert "482913" in (tmp_path / "recovery.ja.html").read_text()
-    assert (tmp_path / "recovery.ja.txt").read_text().startswith("新しいパスワードの設定\n\n山田 花子 様\n")
+    assert (tmp_path / "recovery.ja.txt").read_text("utf-8-sig").startswith("新しいパスワードの設定\n\n山田 花子 様\n")
 
 
 def test_one_mail_is_written_as_the_operator_would_have_it(
