@@ -76,9 +76,11 @@ class UserUpdated(Event):
 
 
 class UserSecurityChanged(Event):
-    """Something that guards an account was added, used, removed or attacked: for an audit log.
+    """Something that guards an account was added, used, removed, changed or attacked: for who watches from outside.
 
-    `change` is a stable word (`factor_added`, `passkey_refused`, …); readers must bear words they do not know.
+    No service of ours reads it: auth notes the same in its own audit log, in the transaction that makes it true. Who
+    wants it binds a queue of their own. `change` is a stable word (`factor_added`, `password_changed`, …); readers must
+    bear words they do not know.
     """
 
     type = "user.security_changed"
@@ -133,7 +135,8 @@ class SessionCreated(Event):
 class SessionRevoked(Event):
     """A session ended early; its access tokens are refused until the last one, issued just before, has expired.
 
-    `continued_by` is the session that goes on in its place on the same device, if there is one.
+    `continued_by` is the session that goes on in its place on the same device, if there is one. `detail` says more of a
+    reason (`session_limit`, `idle`, `lifetime` or `time_over` of `expired`); readers must bear words they do not know.
     """
 
     type = "session.revoked"
@@ -145,6 +148,7 @@ class SessionRevoked(Event):
     reason: Literal["logout", "reuse_detected", "password_changed", "ended_by_user", "ended_by_admin", "expired"]
     revoked_at: datetime
     continued_by: UUID | None = None
+    detail: str | None = None
 
 
 class ProfileUpdated(Event):

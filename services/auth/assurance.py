@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.auth import rows, store
+from services.auth.audit import note
 from services.auth.endings import end_weaker_sessions
 from shared.errors import Forbidden, Problem, Unauthorized
 from shared.postgres import Connection
@@ -66,5 +67,6 @@ def step_up(conn: Connection, person: Caller, method: str, proved_by: UUID) -> r
     session = store.raise_session(conn, person.session.id, method=method, proved_by=proved_by, at=int(time.time()))
     if session is None:
         raise Unauthorized("The session of this token has ended.", code="session_not_found")
+    note(conn, "session.stepped_up", person.user.id, session_id=session.id, method=method)
     end_weaker_sessions(conn, person.user.id, but=session.id)
     return session

@@ -4,6 +4,7 @@ Its words are `noun.verbed`. Details are a few words or numbers that say which (
 a secret, nor an address of mail or phone; what a value was, or became, is nobody's business here.
 """
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -25,9 +26,11 @@ def note(
     *,
     actor: UUID | None = None,
     session_id: UUID | None = None,
-    **details: Detail,
+    or_by: UUID | None = None,
+    details: Mapping[str, Detail] | None = None,
+    **more: Detail,
 ) -> None:
-    """Note what was done to whom. Who did it is the caller of the request, or who acts for them, unless said otherwise.
+    """Note what was done to whom. Who did it is the caller, or who acts for them, unless said otherwise, or `or_by`.
 
     Outside of a request nobody is the actor: it was done at the command line, or by the worker.
     """
@@ -37,11 +40,11 @@ def note(
         conn,
         action,
         subject=subject,
-        actor=actor or (claims.actor_id if claims else None),
+        actor=actor or (claims.actor_id if claims else or_by),
         address=device.ip,
         session_id=session_id or (claims.session_id if claims else None),
         client=client_of(device),
-        details=told(details),
+        details=told({**(details or {}), **more}),
     )
 
 
@@ -50,6 +53,6 @@ def client_of(device: Device) -> str:
     return " ".join(filter(None, (device.name, device.app_version)))
 
 
-def told(details: dict[str, Detail]) -> dict[str, Any]:
+def told(details: Mapping[str, Detail]) -> dict[str, Any]:
     """Those that say something, and no more of each than a line."""
     return {name: said[:200] if isinstance(said, str) else said for name, said in details.items() if said is not None}

@@ -103,7 +103,7 @@ def let_in(conn: Connection, session: rows.Session) -> str:
     if before is not None:
         if before.user.id == session.user_id:
             store.move_oauth_grants(conn, before.session.id, session.id)
-        end_sessions(conn, before.user.id, "logout", only=before.session.id)
+        end_sessions(conn, before.user.id, "logout", only=before.session.id, by=before.user.id)
     token = secrets.token_urlsafe(32)
     store.insert_browser(conn, session.id, _hash(token))
     return token
@@ -123,7 +123,7 @@ def keep(response: Response, token: str) -> Response:
 
 def log_out(conn: Connection, browser: Browser, response: Response) -> Response:
     """End the browser's session and take its cookie away."""
-    end_sessions(conn, browser.user.id, "logout", only=browser.session.id)
+    end_sessions(conn, browser.user.id, "logout", only=browser.session.id, by=browser.user.id)
     g.has_left = True
     response.delete_cookie(_cookie(), path="/", secure=_is_secure(), httponly=True, samesite="Lax")
     return response

@@ -94,6 +94,7 @@ class AuthSettings(ExternalSettings, OAuthSettings, OwnerSettings, ProtectionSet
     key_retire_s: int = Field(
         86_520, ge=700, description="a signing key verifies so long after the next has taken its place"
     )
+    new_device_mails: bool = Field(True, description="a log-in on a device not seen before is mailed to the person")
     cleanup_interval_s: int = Field(60, ge=1, description="how often the worker deletes what has expired")
 
     @field_validator("secret_keys")

@@ -5,6 +5,7 @@ from flask import Response
 from services.auth import bodies, kinds, links, models, pages, rows, store
 from services.auth.browser import require_own_page
 from services.auth.codes import consume_code, count_guess, hash_of_link
+from services.auth.failures import note_failed_log_in
 from services.auth.metrics import VERIFICATIONS
 from services.auth.pages.reasons import reason
 from services.auth.parts import here
@@ -43,6 +44,7 @@ def enter_by_secret(body: bodies.Verification, also: Also = nothing) -> tuple[ro
     # Only now, after the commit: a wrong try at a code must count.
     VERIFICATIONS.labels("succeeded" if consumed else "refused").inc()
     if consumed is None:
+        _note_wrong_code(body)
         raise Forbidden("Token has expired or is invalid", code="otp_expired")
     return (user, session) if user and session else None
 
@@ -100,6 +102,17 @@ def _sets_password(link: bodies.LinkQuery, place: str | None) -> bool:
 def _is_contested(link: bodies.LinkQuery) -> bool:
     with here.db.transaction() as conn:
         return store.is_contested(conn, hash_of_link(link.token_hash))
+
+
+def _note_wrong_code(body: bodies.Verification) -> None:
+    """The wrong code of an address is a failure to log in; a link that nobody knows is nobody's."""
+    address = body.phone if body.type in (kinds.SMS, kinds.PHONE_CHANGE) else body.email
+    if address is None or body.token_hash is not None:
+        return
+    with here.db.transaction() as conn:
+        find = store.get_user_by_email if "@" in address else store.get_user_by_phone
+        user = find(conn, address)
+    note_failed_log_in(address, user, "otp", "otp_expired")
 
 
 def _consume(conn: Connection, body: bodies.Verification) -> store.Consumed | None:

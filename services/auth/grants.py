@@ -9,6 +9,7 @@ from services.auth.captcha_check import require_captcha
 from services.auth.codes import hash_of_link
 from services.auth.external.carried import Carried
 from services.auth.external.grants import by_id_token
+from services.auth.failures import note_failed_log_in
 from services.auth.metrics import LOG_INS
 from services.auth.parts import here
 from services.auth.refresh import exchange
@@ -70,13 +71,24 @@ def _verified(address: str, password: str, guess: Guess) -> rows.User:
     except TooManyRequests:
         LOG_INS.labels("throttled").inc()
         raise
-    if not here.passwords.verify(user.password_hash if user else None, password, decoy=decoy) or user is None:
-        raise _refused_log_in(*WRONG)
-    if not is_email and user.phone_confirmed_at is None:
-        raise _refused_log_in("Phone not confirmed", "phone_not_confirmed")
-    if is_email and user.email_confirmed_at is None:
-        raise _refused_log_in("Email not confirmed", "email_not_confirmed")
+    is_right = here.passwords.verify(user.password_hash if user else None, password, decoy=decoy)
+    refusal = _refusal_of(user, is_right=is_right, is_email=is_email)
+    if refusal is not None or user is None:
+        detail, code = refusal or WRONG
+        note_failed_log_in(address, user, "password", code)
+        raise _refused_log_in(detail, code)
     return user
+
+
+def _refusal_of(user: rows.User | None, *, is_right: bool, is_email: bool) -> tuple[str, str] | None:
+    """Why somebody with this password is not let in, or None."""
+    if user is None or not is_right:
+        return WRONG
+    if not is_email and user.phone_confirmed_at is None:
+        return "Phone not confirmed", "phone_not_confirmed"
+    if is_email and user.email_confirmed_at is None:
+        return "Email not confirmed", "email_not_confirmed"
+    return None
 
 
 def by_refresh_token(body: bodies.Grant) -> models.Session:

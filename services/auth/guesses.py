@@ -7,6 +7,7 @@ knows the password and guesses cannot keep the owner out who is where they were 
 from services.auth import rows, store
 from services.auth.alerts import tell_of_factor
 from services.auth.assurance import Caller
+from services.auth.audit import note
 from services.auth.parts import here
 from services.auth.throttles import OVER, place_of, require_room
 from shared.errors import Problem, TooManyRequests, UnprocessableContent
@@ -36,7 +37,10 @@ def was_right(conn: Connection, factor: rows.Factor) -> None:
 def was_wrong(conn: Connection, person: Caller, factor: rows.Factor) -> Problem:
     """Count a wrong code, and tell the owner when there were several; the refusal."""
     store.count_wrong_code(conn, factor.id)
-    if factor.wrong_today + 1 == ALERTED_AT:
+    wrong = factor.wrong_today + 1
+    if not wrong & (wrong - 1):  # not a row for each: see failures.py
+        note(conn, "factor.refused", person.user.id, factor_type=factor.kind, failures=wrong)
+    if wrong == ALERTED_AT:
         tell_of_factor(conn, person, "codes_guessed", factor)
     return refusal()
 

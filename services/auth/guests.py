@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from flask import current_app
 
 from services.auth import bodies, models, rows, store
+from services.auth.audit import note
 from services.auth.endings import end_sessions
 from services.auth.metrics import SIGN_UPS
 from services.auth.parts import here
@@ -62,6 +63,8 @@ def forget_gone(conn: Connection, *, kept_s: int, limit: int) -> int:
     gone = store.delete_gone_guests(conn, kept_s=kept_s, limit=limit)
     now = datetime.now(UTC)
     if gone:
+        for guest in gone:
+            note(conn, "user.deleted", guest.id)
         outbox.add(
             conn, *(UserDeletionRequested(user_id=guest.id, reason="guest_gone", requested_at=now) for guest in gone)
         )
@@ -87,6 +90,7 @@ def _require_guest(conn: Connection, claims: Claims, kept: rows.User) -> rows.Us
 def _merge(conn: Connection, guest: rows.User, kept: rows.User) -> None:
     end_sessions(conn, guest.id, "ended_by_user", continued_by=caller().session_id)
     done = store.insert_merge(conn, guest.id, kept.id)
+    note(conn, "user.merged", kept.id, guest=str(guest.id))
     outbox.add(conn, UserMerged(user_id=kept.id, merged_user_id=guest.id, merged_at=done.merged_at))
 
 

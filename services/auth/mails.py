@@ -160,8 +160,12 @@ def tell_of_reuse(conn: Connection, user: rows.User, device_name: str) -> None:
 
     The device's name is what a client once said of itself: one that looks like a link is left out.
     """
-    device = "" if LINK_LIKE.search(device_name) else device_name
-    send(conn, user, "reuse_detected", {"device": device}, 86_400)
+    send(conn, user, "reuse_detected", {"device": unlinked(device_name)}, 86_400)
+
+
+def unlinked(text: str) -> str:
+    """The text, or nothing if it looks like a link."""
+    return "" if LINK_LIKE.search(text) else text
 
 
 def send(

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from services.auth import mails, rows, store
+from services.auth.audit import note
 from services.auth.parts import here
 from shared import outbox
 from shared.contracts import UserRegistered, UserUpdated
@@ -48,6 +49,7 @@ def register(conn: Connection, user: rows.User) -> None:
         created_at=user.created_at,
     )
     outbox.add(conn, event)
+    note(conn, "user.registered", user.id, guest=user.is_anonymous or None)
 
 
 def confirm(conn: Connection, user: rows.User) -> None:

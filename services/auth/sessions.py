@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from flask import request
 
 from services.auth import hooks, models, rows, store
+from services.auth.audit import note
 from services.auth.devices import device_of
 from services.auth.endings import end_sessions, end_surplus_sessions
+from services.auth.new_devices import recognise
 from services.auth.parts import here
 from services.auth.throttles import place_of
 from services.auth.tokens import encode_refresh_token, mint_access_token
@@ -42,6 +44,9 @@ def open_session(conn: Connection, user: rows.User, method: str, *, provider: st
     store.update_places(conn, user.id, place_of(user.id))
     end_surplus_sessions(conn, user.id, keep=here.settings.sessions_per_user)
     outbox.add(conn, SessionCreated(session_id=session.id, user_id=user.id, created_at=session.created_at))
+    is_new = recognise(conn, user, session)
+    how = {"method": method, "provider": provider, "new_device": is_new}
+    note(conn, "session.opened", user.id, or_by=user.id, session_id=session.id, details=how)
     return session
 
 

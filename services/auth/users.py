@@ -1,7 +1,9 @@
 """The caller's own account."""
 
 from services.auth import bodies, kinds, mails, models, rows, store, texts
+from services.auth.alerts import alert
 from services.auth.assurance import require_caller, require_step_up
+from services.auth.audit import note
 from services.auth.endings import end_sessions
 from services.auth.message_caps import admit_mail, admit_sms
 from services.auth.new_password import new_password_hash
@@ -77,6 +79,7 @@ def change_user(query: models.RedirectQuery, body: bodies.UserChange) -> models.
             end_sessions(
                 conn, before.id, "password_changed", but=None if body.end_this_session else caller().session_id
             )
+            alert(conn, before, "password_changed", session_id=caller().session_id)
             store.delete_one_time_tokens(conn, before.id, [kinds.RECOVERY])
         if new_email is not None:
             after = _change_email(conn, after, new_email, query.redirect_to, body.challenge)
@@ -95,6 +98,7 @@ def _change_email(
     asked = store.update_new_email(conn, owner.id, new_email) or owner
     if owner.is_anonymous and here.settings.autoconfirm:
         changed = store.update_email_changed(conn, owner.id)
+        note(conn, "user.email_changed", owner.id)
         confirm(conn, changed)
         return changed
     return mails.send_change(conn, asked, redirect_to=redirect_to, challenge=challenge)

@@ -53,6 +53,7 @@ def clean_up(db: Database, settings: AuthSettings) -> int:
                 end_overdue_sessions(conn, limit=BATCH),
                 store.delete_forgotten_tries(conn, limit=BATCH),
                 guests.forget_gone(conn, kept_s=settings.guest_kept_s, limit=BATCH),
+                store.delete_old_failed_log_ins(conn, limit=BATCH),
                 store.delete_old_audit(conn, limit=BATCH),
                 store.delete_old_merges(conn, kept_s=ENDED_KEPT_S, limit=BATCH),
                 store.delete_retired_keys(conn, kept_s=settings.key_retire_s),

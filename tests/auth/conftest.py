@@ -114,7 +114,7 @@ class Person:
         if "token_hash" not in body:
             body.setdefault("email", self.email)
         if not {"token", "token_hash"} & set(body):
-            body["token"] = self.service.mail_to(body["email"])["code"]
+            body["token"] = self.service.code_to(body["email"])
         return self.keep(self.service.post("/verify", body))
 
     def keep(self, reply: Reply) -> Reply:
@@ -126,8 +126,8 @@ class Person:
 class Service:
     """The service under test, called in process; its database is real and its own."""
 
-    def __init__(self, app: Flask, owners_url: str) -> None:
-        self.app, self.owners_url = app, owners_url
+    def __init__(self, app: Flask, databases: Databases) -> None:
+        self.app, self._databases = app, databases
         self.parts: Parts = app.extensions["auth"]
         self.db: Database = self.parts.db
 
@@ -172,8 +172,11 @@ class Service:
         return person
 
     def deeds(self, actor: Person) -> list[tuple[str, str | None]]:
-        """What the audit log says an administrator did, and to whom, in order."""
-        sql = "SELECT action, subject::text FROM audit_log WHERE actor = %(actor)s ORDER BY id"
+        """What the audit log says an administrator did, and to whom, in order; without what came of it."""
+        sql = """
+            SELECT action, subject::text FROM audit_log WHERE actor = %(actor)s AND action <> 'user.registered'
+              AND action NOT LIKE 'session.%%' ORDER BY id
+        """
         return [(row["action"], row["subject"]) for row in self.rows(sql, actor=actor.user_id)]
 
     def press(self, link: str, **typed: str) -> Reply:
@@ -187,6 +190,10 @@ class Service:
         with self.db.transaction() as conn, conn.cursor() as cursor:
             cursor.execute(sql, params)
             return [dict(row) for row in cursor.fetchall()] if cursor.description else []
+
+    @property
+    def owners_url(self) -> str:
+        return self._databases.owners_url(self.parts.settings.database_url.get_secret_value())
 
     def as_owner(self, sql: str, **params: Any) -> None:
         """Do what the service's own role may not: it owns no table."""
@@ -216,6 +223,19 @@ class Service:
         for mail in mails:
             LIBRARY.mail(mail["template"], [], mail["params"])
         return mails
+
+    def code_to(self, email: str) -> str:
+        """The last code that was mailed to an address."""
+        codes = [mail["params"]["code"] for mail in self.mails_to(email) if "code" in mail["params"]]
+        return str(codes[-1])
+
+    def log(self, person: "Person", *actions: str) -> list[dict[str, Any]]:
+        """What the audit log says of a person, in order; all of it, or these actions."""
+        sql = """
+            SELECT action, actor::text, subject::text, host(address) AS address, session_id::text, client, details
+            FROM audit_log WHERE subject = %(id)s AND (%(actions)s = '{}' OR action = ANY(%(actions)s)) ORDER BY id
+        """
+        return self.rows(sql, id=person.user_id, actions=list(actions))
 
     def mail_to(self, email: str) -> dict[str, str]:
         """The parameters of the last mail to an address, with the secret of its link as `token_hash`."""
@@ -269,6 +289,7 @@ TABLES = (
     "signing_keys",
     "throttles",
     "used_challenges",
+    "failed_log_ins",
 )
 
 
@@ -344,8 +365,7 @@ def make_service(make_settings: Callable[..., AuthSettings], databases: Database
     made: list[Service] = []
 
     def make(**changes: Any) -> Service:
-        settings = make_settings(**changes)
-        made.append(Service(create_app(settings), databases.owners_url(settings.database_url.get_secret_value())))
+        made.append(Service(create_app(make_settings(**changes)), databases))
         return made[-1]
 
     yield make

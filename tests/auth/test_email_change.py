@@ -22,7 +22,7 @@ def alice(service: Service) -> Person:
 
 
 def _agree(service: Service, address: str) -> Reply:
-    body = {"type": "email_change", "email": address, "token": service.mail_to(address)["code"]}
+    body = {"type": "email_change", "email": address, "token": service.code_to(address)}
     return service.post("/verify", body)
 
 

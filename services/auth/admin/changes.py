@@ -1,10 +1,11 @@
 """What an administrator may change of a user, and what comes of it for sessions, secrets and other services."""
 
 from datetime import UTC, datetime
+from typing import Any
 
-from services.auth import kinds, mails, roles, rows, store
+from services.auth import kinds, roles, rows, store
 from services.auth.admin.models import UserAttributes, duration_of, require_fitting
-from services.auth.alerts import MAIL_LIFETIME_S
+from services.auth.alerts import alert
 from services.auth.audit import note
 from services.auth.endings import end_sessions
 from services.auth.parts import here
@@ -23,7 +24,7 @@ DEEDS = {
     "user_metadata": "user.metadata_set",
     "app_metadata": "user.app_metadata_set",
 }
-BY_ADMIN = {"device": "the device of an administrator", "ip": ""}
+BY_ADMIN: Any = {"device": "the device of an administrator", "ip": ""}
 
 
 def hash_of(body: UserAttributes) -> str | None:
@@ -45,6 +46,7 @@ def change(conn: Connection, before: rows.User, body: UserAttributes, password_h
     if body.phone is not None and body.phone != before.phone:
         store.update_phone_by_admin(conn, before.id, body.phone)
         store.delete_one_time_tokens(conn, before.id, [kinds.SMS, kinds.PHONE_CHANGE])
+        alert(conn, before, "phone_changed", is_noted=False, **BY_ADMIN)
     after = store.update_user_by_admin(
         conn,
         before.id,
@@ -61,6 +63,7 @@ def change(conn: Connection, before: rows.User, body: UserAttributes, password_h
     if password_hash is not None:
         end_sessions(conn, before.id, "password_changed")
         store.delete_one_time_tokens(conn, before.id, [kinds.RECOVERY])
+        alert(conn, before, "password_changed", is_noted=False, **BY_ADMIN)
     if body.role is not None:
         after = (roles.grant if body.role == ADMIN else roles.revoke)(conn, after, ADMIN)
     return after if body.ban_duration is None else _ban(conn, after, body.ban_duration)
@@ -77,8 +80,7 @@ def _set_email(conn: Connection, before: rows.User, email: str) -> None:
     """At once. The old address is told, if it was confirmed, and what was mailed there works no more."""
     store.update_email_by_admin(conn, before.id, email)
     store.delete_one_time_tokens(conn, before.id)
-    if before.email and before.email_confirmed_at:
-        mails.send(conn, before, "email_changed", {"new_email": email, **BY_ADMIN}, MAIL_LIFETIME_S)
+    alert(conn, before, "email_changed", new_email=email, is_noted=False, **BY_ADMIN)
 
 
 def _ban(conn: Connection, person: rows.User, text: str) -> rows.User:

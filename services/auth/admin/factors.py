@@ -84,5 +84,6 @@ def _remove(conn: Connection, person: rows.User, factor: rows.Factor) -> None:
             session_id=None,
             factor_id=factor.id,
             factor_type=factor.kind,
+            is_noted=False,
             **BY_ADMIN,
         )

@@ -48,5 +48,6 @@ def remove_passkey_of_user(path: UserPasskeyPath) -> None:
             factor_id=key.id,
             factor_type="passkey",
             provider=maker_of(key.aaguid),
+            is_noted=False,
             **BY_ADMIN,
         )

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from services.auth import hooks, models, rows, store
 from services.auth.alerts import tell_of_identity
+from services.auth.audit import note
 from services.auth.endings import end_sessions
 from services.auth.external.id_tokens import Account
 from services.auth.metrics import SIGN_UPS
@@ -107,6 +108,7 @@ def _claim(conn: Connection, account: Account) -> rows.User:
     store.delete_identities(conn, found.id)
     proven = store.update_email_proven(conn, found.id, account.data) or found
     confirm(conn, proven)
+    note(conn, "user.confirmed", proven.id, provider=account.provider)
     return proven
 
 

@@ -69,6 +69,10 @@ from services.auth.store.factors import (
     update_proved,
     update_step_used,
 )
+from services.auth.store.failed_log_ins import (
+    count_failed_log_in,
+    delete_old_failed_log_ins,
+)
 from services.auth.store.foreign_hashes import (
     ForeignHashes,
     sample_foreign_hashes,
@@ -107,6 +111,13 @@ from services.auth.store.impersonations import (
     end_impersonations_from,
     end_overdue_sessions,
     insert_impersonation,
+)
+from services.auth.store.known_devices import (
+    Recognition,
+    delete_surplus_known_devices,
+    insert_known_devices,
+    put_known_device,
+    update_told_of_device,
 )
 from services.auth.store.oauth_clients import (
     NewClient,
@@ -271,6 +282,7 @@ __all__ = [
     "NewGrant",
     "PendingRequest",
     "ProviderToken",
+    "Recognition",
     "SealedColumn",
     "SealedValue",
     "claim_due_provider_token",
@@ -283,6 +295,7 @@ __all__ = [
     "consume_oauth_code",
     "consume_recovery_code",
     "copy_assurance",
+    "count_failed_log_in",
     "count_recovery_codes",
     "count_text",
     "count_tries",
@@ -308,12 +321,14 @@ __all__ = [
     "delete_oauth_grants_of_client",
     "delete_oauth_grants_of_user",
     "delete_old_audit",
+    "delete_old_failed_log_ins",
     "delete_old_merges",
     "delete_one_time_tokens",
     "delete_passkey",
     "delete_provider_token",
     "delete_retired_keys",
     "delete_signing_key",
+    "delete_surplus_known_devices",
     "delete_surplus_oauth_grants",
     "delete_unverified_factors",
     "delete_unverified_number",
@@ -359,6 +374,7 @@ __all__ = [
     "insert_hook_call",
     "insert_identity",
     "insert_impersonation",
+    "insert_known_devices",
     "insert_merge",
     "insert_oauth_client",
     "insert_oauth_grant",
@@ -394,6 +410,7 @@ __all__ = [
     "open_external_flow",
     "phone_exists",
     "put_challenge",
+    "put_known_device",
     "put_oauth_consent",
     "put_one_time_token",
     "put_provider_token",
@@ -442,6 +459,7 @@ __all__ = [
     "update_session_name",
     "update_signed_in",
     "update_step_used",
+    "update_told_of_device",
     "update_unconfirmed_user",
     "update_user",
     "update_user_by_admin",
