@@ -5,6 +5,7 @@ from uuid import UUID
 from services.auth import models, rows, store
 from services.auth.alerts import tell_of_identity
 from services.auth.assurance import require_caller, require_step_up
+from services.auth.audit import note
 from services.auth.parts import here
 from services.auth.registration import confirm
 from shared.errors import UnprocessableContent
@@ -27,6 +28,7 @@ def unlink_identity(path: IdentityPath) -> models.Nothing:
         require_step_up(person, "unlink an identity")
         provider = _require_another(person.user, path.identity_id)
         after = _unlink(conn, person.user, path.identity_id)
+        note(conn, "identity.unlinked", person.user.id, provider=provider)
         tell_of_identity(conn, person.user, "identity_unlinked", provider, session_id=person.session.id)
         if after is not None and after.email != person.user.email:
             store.delete_one_time_tokens(conn, after.id)

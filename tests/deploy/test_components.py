@@ -57,6 +57,7 @@ def test_all_together_are_valid_in_every_supported_version(render_with: Render) 
     [
         ("redis", "gateway-to-redis", ["gateway"], 6379),
         ("issuers", "gateway-to-issuers", ["gateway"], 443),
+        ("providers", "auth-to-providers", ["auth"], 443),
         ("otlp", "traces", COMPONENTS, 4318),
     ],
 )

@@ -10,7 +10,7 @@ from services.auth.external.id_tokens import Account
 from services.auth.metrics import SIGN_UPS
 from services.auth.parts import here
 from services.auth.registration import confirm, register
-from shared.errors import UnprocessableContent
+from shared.errors import BadRequest, UnprocessableContent
 from shared.ids import new_id
 from shared.postgres import Connection
 
@@ -47,6 +47,8 @@ def enter(conn: Connection, account: Account) -> rows.User:
         store.update_identity_used(
             conn, account.provider, account.subject, email=account.email, identity_data=account.data
         )
+    if owner.is_banned:
+        raise BadRequest("User is banned", code="user_banned")
     _add_metadata(conn, owner.id, account)
     return store.update_signed_in(conn, owner.id, password_hash=None) or owner
 
@@ -119,6 +121,7 @@ def _vouch(conn: Connection, owner: rows.User, account: Account) -> rows.User:
 
 
 def _insert_identity(conn: Connection, user_id: UUID, account: Account) -> None:
+    note(conn, "identity.linked", user_id, actor=user_id, provider=account.provider)
     store.insert_identity(
         conn, user_id, account.provider, account.subject, email=account.email, identity_data=account.data
     )

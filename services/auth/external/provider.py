@@ -84,7 +84,7 @@ class Provider:
     @property
     def takes_browsers(self) -> bool:
         """Apple takes none whom no secret vouches for; other providers may know public clients."""
-        return self.name != "apple" or bool(self._secret(self.web_client_id))
+        return self.name != "apple" or self.settings.has_secret
 
     def metadata(self) -> Metadata:
         """Raise Unavailable when it was never read and cannot be now."""

@@ -24,7 +24,7 @@ from services.auth.pkce import Challenge
 from services.auth.places import with_fragment, with_query
 from services.auth.sessions import open_session, session_answer
 from services.auth.store import ExternalFlow
-from shared.errors import BadRequest, Problem, ValidationFailed
+from shared.errors import BadRequest, Problem, Unavailable, ValidationFailed
 from shared.routing import Answer, Blueprint, Form, caller, public, user
 
 bp = Blueprint("external", __name__, url_prefix="/auth/v1")
@@ -64,11 +64,16 @@ def begin_external_log_in(query: WayQuery) -> Response:
     if query.flow is not None:
         return flows.hand_over(_open(query.flow, secret), secret)
     provider, asked = _provider(query.provider), flows.asked(query.scopes)
-    provider.metadata()  # if it is down, that is said before anything is kept
     if query.return_to is not None:
         flow = ExternalFlow(provider.name, require_return_to(query.return_to), is_page=True)
     else:
         flow = _flow(provider, query)
+    try:
+        provider.metadata()  # if it is down, that is said before anything is kept
+    except Unavailable as problem:
+        if flow.is_page:
+            return ask_to_log_in(flow.place, "", problem)
+        raise
     with here.db.transaction() as conn:
         state = flows.begin(conn, flow, secret)
     return flows.hand_over(_lead_to(flows.address(provider, state, secret, asked)), secret)
@@ -187,7 +192,7 @@ def _open(state: str, secret: str) -> Response:
 
 def _provider(name: str) -> Provider:
     """Raise ValidationFailed for one that is not set, or cannot be asked by a browser."""
-    provider = here.providers.get(name)
+    provider = here.providers.get(name.lower())
     if provider is None or not provider.takes_browsers:
         raise ValidationFailed("Unsupported provider: provider is not enabled")
     return provider

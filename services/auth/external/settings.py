@@ -111,6 +111,10 @@ class ProviderSettings(BaseModel):
         return key
 
     @property
+    def has_secret(self) -> bool:
+        return self.signing_key is not None or bool(self.client_secret.get_secret_value())
+
+    @property
     def is_on_loopback(self) -> bool:
         return is_loopback(self.issuer)
 

@@ -13,16 +13,13 @@ def _providers(reply: Any) -> list[str]:
     return [identity["provider"] for identity in reply["user"]["identities"]]
 
 
-@pytest.mark.parametrize("verified", [False, "false", None, "yes", 1])
-def test_an_address_that_the_provider_does_not_vouch_for_makes_no_account(world: World, verified: Any) -> None:
-    reply = world.come("google", verified=verified)
-    assert (reply.status, reply.code) == (422, "provider_email_needs_verification")
+def test_an_address_that_the_provider_does_not_vouch_for_makes_no_account(world: World) -> None:
+    for verified in (False, "false", None, "yes", "True", 1, ["true"]):
+        reply = world.come("google", verified=verified)
+        assert (reply.status, reply.code) == (422, "provider_email_needs_verification"), verified
+    for email in (None, "", "no address", "a@b@c", 7, "x" * 300 + "@example.com"):
+        assert world.come("google", email).code == "provider_email_needs_verification", email
     assert world.service.rows("SELECT 1 FROM users") == []
-
-
-@pytest.mark.parametrize("email", [None, "", "no address", "a@b@c", 7, "x" * 300 + "@example.com"])
-def test_so_does_none(world: World, email: Any) -> None:
-    assert world.come("google", email).code == "provider_email_needs_verification"
 
 
 def test_where_no_address_is_needed_an_unproven_one_counts_for_nothing(make_world: Worlds) -> None:

@@ -90,7 +90,7 @@ def test_older_clients_name_issuer_and_client(world: World) -> None:
 
 
 # What is sent, what the claim is, whether it will do.
-NONCES = [
+NONCES: list[tuple[str | None, Any, bool]] = [
     (None, None, True),
     ("raw", hash_of_nonce("raw"), True),
     ("raw", "raw", False),
@@ -102,13 +102,11 @@ NONCES = [
 ]
 
 
-@pytest.mark.parametrize(("sent", "claim", "is_good"), NONCES)
-def test_a_nonce_is_in_both_hashed_in_the_token_or_in_neither(
-    world: World, sent: str | None, claim: Any, is_good: bool
-) -> None:
-    token = world["apple"].token(APP, email="a@example.com", email_verified=True, nonce=claim)
-    reply = world.log_in("apple", token, **({"nonce": sent} if sent else {}))
-    assert (reply.status, reply.code) == ((200, None) if is_good else (400, "bad_id_token"))
+def test_a_nonce_is_in_both_hashed_in_the_token_or_in_neither(world: World) -> None:
+    for sent, claim, is_good in NONCES:
+        token = world["apple"].token(APP, sub="001", email="a@example.com", email_verified=True, nonce=claim)
+        reply = world.log_in("apple", token, **({"nonce": sent} if sent else {}))
+        assert (reply.status, reply.code) == ((200, None) if is_good else (400, "bad_id_token")), (sent, claim)
 
 
 def test_where_a_setting_says_so_no_nonce_is_looked_at(make_world: Worlds) -> None:
@@ -159,20 +157,18 @@ ATTACKS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "claims", ATTACKS, ids=lambda claims: "-".join(f"{n}={str(v)[:20]!r}" for n, v in claims.items())
-)
-def test_a_token_with_such_claims_is_refused(world: World, claims: dict[str, Any]) -> None:
-    good = {"sub": "001", "email": "alice@example.com", "email_verified": True, "iat": NOW, "exp": NOW + 600}
-    token = world["apple"].token(claims.get("aud", APP), **{**good, **{n: v for n, v in claims.items() if n != "aud"}})
-    reply = world.log_in("apple", token)
-    assert (reply.status, reply.code) == (400, "bad_id_token"), reply.text
+def test_a_token_with_such_claims_is_refused(world: World) -> None:
+    good = {"audience": APP, "sub": "001", "email": "alice@example.com", "email_verified": True}
+    for claims in ATTACKS:
+        changed = {"audience" if name == "aud" else name: value for name, value in claims.items()}
+        reply = world.log_in("apple", world["apple"].token(**{**good, "iat": NOW, "exp": NOW + 600, **changed}))
+        assert (reply.status, reply.code) == (400, "bad_id_token"), (claims, reply.text)
     assert world.service.rows("SELECT 1 FROM users") == []
 
 
-@pytest.mark.parametrize("claims", [{"exp": NOW - 200}, {"iat": NOW + 200}, {"nbf": NOW + 200}, {"iat": NOW - 3_500}])
-def test_clocks_may_differ_by_five_minutes(world: World, claims: dict[str, Any]) -> None:
-    assert world.come("apple", **claims).status == 200
+def test_clocks_may_differ_by_five_minutes(world: World) -> None:
+    for claims in ({"exp": NOW - 200}, {"iat": NOW + 200}, {"nbf": NOW + 200}, {"iat": NOW - 3_500}):
+        assert world.come("apple", **{"sub": "001", **claims}).status == 200, claims
 
 
 def _unsigned(claims: dict[str, Any], **header: Any) -> str:

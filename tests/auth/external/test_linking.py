@@ -175,7 +175,7 @@ def test_apples_refresh_token_is_kept_when_it_is_linked(
     assert len(world.service.rows("SELECT 1 FROM provider_tokens WHERE identity_id IS NOT NULL")) == 1
 
 
-def test_the_owner_is_told_by_mail(world: World, alice: Person) -> None:
+def test_the_owner_is_told_by_mail_and_the_log_notes_it(world: World, alice: Person) -> None:
     token = world["google"].token(APP, **BOB)
     assert world.log_in("google", token, alice.headers, link_identity=True).status == 200
     linked = world.service.mails_to(alice.email)[-1]
@@ -184,6 +184,8 @@ def test_the_owner_is_told_by_mail(world: World, alice: Person) -> None:
     assert alice.delete(f"/user/identities/{identity}").status == 200
     gone = world.service.mails_to(alice.email)[-1]
     assert (gone["template"], gone["params"]["provider"]) == ("identity_unlinked", "google")
+    noted = [deed for deed in world.service.deeds(alice) if deed[0].startswith("identity.")]
+    assert noted == [("identity.linked", alice.user_id), ("identity.unlinked", alice.user_id)]
 
 
 RETURN_TO = "/auth/oauth/authorize?client_id=app&redirect_uri=com.example.app%3A%2F%2Fback"
