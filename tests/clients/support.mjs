@@ -106,8 +106,8 @@ export async function member(name) {
   return person;
 }
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
-const python = `${root}.venv/bin/python`;
+export const root = fileURLToPath(new URL("../..", import.meta.url));
+export const python = `${root}.venv/bin/python`;
 
 /** The client of an operator, with the token of an administrator who was made at the command line. */
 export async function administrator() {
