@@ -15,13 +15,16 @@ KEPT_S = 600  # both providers forget a token sooner
 
 
 def require_captcha(body: CaptchaBody) -> None:
-    """Call it while no connection is held. Raise BadRequest(captcha_failed), or Unavailable(captcha_unavailable).
+    """Call it while no connection is held. Raise BadRequest(captcha_failed), or Unavailable(captcha_unavailable)."""
+    require_solved(body.captcha_token)
 
-    A token is good once: both providers see to that, and so does this service, by what it keeps of it (a hash).
-    """
-    if here.captcha is None or not here.captcha.require(body.captcha_token, device_of(request).ip):
+
+def require_solved(token: str) -> None:
+    """The same of a token. It is good once: both providers see to that, and so does this service, by what it keeps of
+    it (a hash)."""
+    if here.captcha is None or not here.captcha.require(token, device_of(request).ip):
         return
-    token_id = UUID(bytes=hashlib.sha256(body.captcha_token.encode()).digest()[:16])
+    token_id = UUID(bytes=hashlib.sha256(token.encode()).digest()[:16])
     with here.db.single() as conn:
         if not store.use_challenge(conn, token_id, expires_at=time.time() + KEPT_S):
             raise captcha.refused("timeout-or-duplicate")

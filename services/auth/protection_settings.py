@@ -36,6 +36,10 @@ class ProtectionSettings(BaseModel):
         "", description="who judges the captchas that apps show: `turnstile` or `hcaptcha`; empty: none is asked for"
     )
     captcha_secret: SecretStr = Field(SecretStr(""), description="the secret of the site at that provider")
+    captcha_site_key: str = Field(
+        "",
+        description="public key of the site, for the captcha of the log-in pages; empty: only passkeys log in there",
+    )
     captcha_url: str = Field("", description="where its `siteverify` is, if not where the provider says")
     captcha_hostnames: str = Field(
         "", description="where a captcha may have been solved, separated by commas; empty: anywhere"

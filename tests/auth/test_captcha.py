@@ -7,6 +7,7 @@ import pytest
 
 from deploy.local.ports import free_ports
 from services.auth.config import AuthSettings
+from tests.auth.browsers import LOG_IN, Tab
 from tests.auth.conftest import PASSWORD, Make, Person, Reply, Service, at_once
 from tests.support.captchas import SECRET, CaptchaProvider, carrying
 
@@ -185,3 +186,46 @@ def test_a_wrong_password_costs_a_captcha_each(guard: Callable[..., Service], pr
     assert service.post("/token?grant_type=password", body).code == "invalid_credentials"
     assert service.post("/token?grant_type=password", body).code == "captcha_failed"
     assert Person(service, EMAIL).log_in().code == "captcha_failed"
+
+
+PAGES = ["login", "login/forgotten", "login/sign-up"]
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "script"),
+    [
+        ("turnstile", "cf-turnstile-response", "https://challenges.cloudflare.com/turnstile/v0/api.js"),
+        ("hcaptcha", "h-captcha-response", "https://js.hcaptcha.com/1/api.js"),
+    ],
+)
+def test_the_log_in_pages_show_one_and_are_no_way_around_it(
+    guard: Callable[..., Service], provider: CaptchaProvider, name: str, field: str, script: str
+) -> None:
+    service = guard(captcha_provider=name, captcha_site_key='0x4AAA"><b>', captcha_action="login")
+    tab = Tab(service)
+    typed = {"email": EMAIL, "password": PASSWORD}
+    for path in PAGES:
+        page = tab.open(LOG_IN.replace("login?", f"{path}?"))
+        (widget,) = [said for tag, said in page.tags if tag == "div"]
+        assert (widget["data-sitekey"], widget["data-action"]) == ('0x4AAA"><b>', "login")
+        scripts = [said for tag, said in page.tags if tag == "script" and said["src"] == script]
+        policy = page.headers["Content-Security-Policy"]
+        assert len(scripts) == 1 and f"'nonce-{scripts[0]['nonce']}' https://" in policy and "unsafe" not in policy
+        refused = tab.send(page.form, **typed)
+        assert (refused.status, refused.alert) == (400, "Show that you are no robot, then try again."), path
+        provider.solve(path)
+        passed = tab.send(page.form, **typed, **{field: path})
+        assert passed.alert in ("", "Address or password is wrong."), path
+        assert tab.send(page.form, **typed, **{field: path}).status == 400, "it is good once"
+    form = tab.open(LOG_IN).form
+    form.action = "/auth/oauth/login/code"
+    assert tab.send(form, **typed).status == 400
+    provider.solve("code")
+    assert tab.send(form, **typed, **{field: "code"}).status == 200
+
+
+def test_pages_that_cannot_show_one_let_nobody_begin(guard: Callable[..., Service]) -> None:
+    tab = Tab(guard())
+    page = tab.send(tab.open(LOG_IN).form, email=EMAIL, password=PASSWORD)
+    assert page.status == 400 and page.alert.startswith("This page cannot show that you are no robot.")
+    assert "challenges.cloudflare.com" not in page.headers["Content-Security-Policy"] + page.html

@@ -26,6 +26,7 @@ ATTACKS = [
     "x' autofocus onfocus=alert(1) y='",
     "\u202e</title><script>1</script>",
     "%3Cscript%3E",
+    "//[",
 ]
 TAGS = {
     *("html", "head", "meta", "title", "style", "script", "body", "main", "h1", "p", "a", "small", "noscript"),
@@ -280,6 +281,8 @@ def test_names_of_apps_accounts_scopes_and_errors_are_words_and_no_markup(
         shown(pages.consent, attack, place, [attack, "email"], {"state": attack, "form_token": "x"}, attack),
         shown(pages.consent, attack, f"com.example.app:/{attack}", [], {attack: attack}, attack),
         shown(pages.refusal, attack, attack, 400),
+        shown(pages.ask_to_log_out, attack, {"state": attack, attack: "x"}, leads_to=attack),
+        shown(pages.signed_out, f"https://www.example.com/?{attack}"),
         shown(pages.expired, f"https://www.example.com/?{attack}"),
     ):
         assert_closed(page)

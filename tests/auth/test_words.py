@@ -5,6 +5,7 @@ import re
 import string
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -70,6 +71,16 @@ def test_a_page_is_in_the_language_that_the_browser_asks_for(
     page = Tab(service, **{"Accept-Language": asked}).open(LOG_IN)
     assert (page.tags[0], page.title) == (("html", {"lang": lang}), title)
     assert page.headers["Content-Language"] == lang and "Accept-Language" in page.headers["Vary"]
+
+
+def test_an_app_may_ask_for_a_language(service: Service) -> None:
+    tab = Tab(service, **{"Accept-Language": "de"})
+    for locales, lang in (("fr-CA fr", "fr"), ("nl ja", "ja"), ("nl", "de"), ("", "de"), ("x" * 2_000, "de")):
+        return_to = f"/auth/oauth/authorize?{urlencode({'client_id': 'app', 'ui_locales': locales})}"
+        page = tab.open(f"/auth/oauth/login?{urlencode({'return_to': return_to})}")
+        assert page.tags[0][1]["lang"] == lang
+        again = tab.send(page.form, email="nobody@example.com", password="wrong wrong")
+        assert again.tags[0][1]["lang"] == lang
 
 
 def test_reasons_and_the_pages_of_mails_are_in_it_too(service: Service) -> None:

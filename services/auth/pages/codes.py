@@ -11,6 +11,7 @@ from services.auth.pages.layout import show
 from services.auth.pages.log_in import ask_to_log_in
 from services.auth.pages.reasons import reason
 from services.auth.pages.refusals import pages_of
+from services.auth.pages.robots import require_no_robot
 from services.auth.pages.words import say
 from services.auth.passwordless import send_code_to_user
 from shared.errors import BadRequest, Forbidden, Problem
@@ -30,6 +31,7 @@ def send_code_from_page(form: AddressForm) -> Response:
     return_to = require_return_to(form.return_to)
     try:
         require_form_token(visitor(), PURPOSE)
+        require_no_robot()
         email = address_of(form.typed)
         if "@" not in email:
             raise BadRequest("Type an e-mail address.", code="not_an_address")
@@ -60,6 +62,7 @@ def ask_for_code(return_to: str, email: str, problem: Problem | None = None) -> 
         "code.html",
         problem.status if problem else 200,
         leads_to=leads_to(return_to),
+        captcha=True,
         title=say("Look into your mail"),
         refused=reason(problem) if problem else "",
         form_token=form_token(visitor(), PURPOSE),

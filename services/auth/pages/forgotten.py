@@ -7,6 +7,7 @@ from services.auth.pages.entry import PURPOSE, AddressForm, ReturnQuery, address
 from services.auth.pages.layout import show
 from services.auth.pages.reasons import reason
 from services.auth.pages.refusals import pages_of
+from services.auth.pages.robots import require_no_robot
 from services.auth.pages.words import say
 from services.auth.passwordless import send_recovery
 from shared.errors import BadRequest, Problem
@@ -29,6 +30,7 @@ def recover_with_page(form: AddressForm) -> Response:
     return_to = require_return_to(form.return_to)
     try:
         require_form_token(visitor(), PURPOSE)
+        require_no_robot()
         email = address_of(form.typed)
         if "@" not in email:
             raise BadRequest("Type an e-mail address.", code="not_an_address")
@@ -50,6 +52,7 @@ def _ask(return_to: str, email: str, problem: Problem | None = None) -> Response
     answer = show(
         "forgotten.html",
         problem.status if problem else 200,
+        captcha=True,
         title=say("Forgot your password?"),
         refused=reason(problem) if problem else "",
         form_token=form_token(visitor(), PURPOSE),

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from flask import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from services.auth.pages.robots import Widget, widget
 from services.auth.pages.words import say, tag
 from services.auth.parts import here
 from services.auth.places import FORBIDDEN_SCHEMES, WEB
@@ -47,26 +48,36 @@ def show(
     leads_to: str | None = None,
     has_secret_address: bool = False,
     script: bool = False,
+    captcha: bool = False,
     **values: object,
 ) -> Response:
-    """A page. `leads_to` is where the answer to its form may lead; `script` lets the one script of ours run."""
-    nonce = secrets.token_urlsafe(16) if script else ""
+    """A page. `leads_to` is where the answer to its form may lead; `script` lets the one script of ours run, and
+    `captcha` shows one where the operator wants it."""
+    robots = widget() if captcha else None
+    nonce = secrets.token_urlsafe(16) if script or robots else ""
     html = (
         _templates()
         .get_template(template)
-        .render(lang=tag(), style=_style()[0], nonce=nonce, site=here.settings.webauthn_rp_name, **values)
-    )
-    headers = page_headers(leads_to, has_secret_address=has_secret_address, nonce=nonce)
+        .render(
+            lang=tag(), style=_style()[0], nonce=nonce, site=here.settings.webauthn_rp_name, robots=robots,
+            site_key=here.settings.captcha_site_key, captcha_action=here.settings.captcha_action, **values,
+        )
+    )  # fmt: skip
+    headers = page_headers(leads_to, has_secret_address=has_secret_address, nonce=nonce, robots=robots)
     return Response(html, status, headers=headers, content_type="text/html; charset=utf-8")
 
 
-def page_headers(leads_to: str | None, *, has_secret_address: bool = False, nonce: str = "") -> dict[str, str]:
+def page_headers(
+    leads_to: str | None, *, has_secret_address: bool = False, nonce: str = "", robots: Widget | None = None
+) -> dict[str, str]:
     """Nothing is loaded, framed or cached. Browsers hold `form-action` against the place that the answer leads to, too.
 
     Only own pages see the address of a page as their Referer, and of one that holds a secret not even they.
     """
     targets = " ".join(filter(None, ("'self'", form_source(leads_to))))
     scripts = f"script-src 'nonce-{nonce}'; " if nonce else ""
+    if robots is not None:
+        scripts = f"script-src 'nonce-{nonce}' {robots.sources}; frame-src {robots.sources}; "
     return {
         "Content-Security-Policy": (
             f"default-src 'none'; style-src 'sha256-{_style()[1]}'; {scripts}form-action {targets}; "

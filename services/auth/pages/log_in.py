@@ -22,6 +22,7 @@ from services.auth.pages.entry import (
 from services.auth.pages.layout import show
 from services.auth.pages.reasons import reason
 from services.auth.pages.refusals import pages_of
+from services.auth.pages.robots import require_no_robot
 from services.auth.pages.script import credential_of
 from services.auth.pages.ways import ways
 from services.auth.pages.words import say
@@ -61,6 +62,7 @@ def log_in_with_page(form: PasswordForm) -> Response:
     return_to, seat = require_return_to(form.return_to), Seat()
     try:
         require_form_token(visitor(), PURPOSE)
+        require_no_robot()
         proof = grants.prove(address_of(form.typed), _password(form))
         with here.db.transaction() as conn:
             entered, session = grants.enter(conn, proof)
@@ -92,6 +94,7 @@ def ask_to_log_in(return_to: str, email: str, problem: Problem | None = None) ->
         problem.status if problem else 200,
         leads_to=leads_to(return_to),
         script=True,
+        captcha=True,
         title=say("Log in"),
         refused=reason(problem) if problem else "",
         is_wrong=problem is not None and problem.code in ("invalid_credentials", "not_an_address"),

@@ -20,6 +20,10 @@ def reason(problem: Problem) -> str:
             return say("That did not work. Try again.")
         case _ if isinstance(problem, Unavailable):
             return say("Too many people are logging in just now. Try again in a moment.")
+        case "captcha_failed" if not here.settings.captcha_site_key:
+            return say("This page cannot show that you are no robot. Log in with a passkey, or with the app.")
+        case "captcha_failed":
+            return say("Show that you are no robot, then try again.")
         case "form_token_invalid":
             return say("The page was open for too long, or your browser keeps no cookies. Try again.")
         case "email_not_confirmed" | "phone_not_confirmed":

@@ -11,6 +11,7 @@ from services.auth.pages.entry import PURPOSE, AddressForm, ReturnQuery, Seat, a
 from services.auth.pages.layout import show
 from services.auth.pages.reasons import reason
 from services.auth.pages.refusals import pages_of
+from services.auth.pages.robots import require_no_robot
 from services.auth.pages.words import language, say
 from services.auth.parts import here
 from services.auth.passwords import MAX_LENGTH
@@ -39,6 +40,7 @@ def sign_up_with_page(form: SignUpForm) -> Response:
     return_to, seat = require_return_to(form.return_to), Seat()
     try:
         require_form_token(visitor(), PURPOSE)
+        require_no_robot()
         made = _sign_up(form, seat)
     except Problem as problem:
         return _ask(return_to, form.typed, problem)
@@ -62,6 +64,7 @@ def _ask(return_to: str, email: str, problem: Problem | None = None) -> Response
         "sign_up.html",
         problem.status if problem else 200,
         leads_to=leads_to(return_to),
+        captcha=True,
         title=say("Create an account"),
         refused=reason(problem) if problem else "",
         is_weak=problem is not None and problem.code == "weak_password",

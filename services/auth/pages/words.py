@@ -6,22 +6,32 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from urllib.parse import parse_qs
 
 from flask import g, request
 
 FOLDER = Path(__file__).parent / "words"
 LANGUAGES = ("en", "de", "fr", "es", "pt", "ja", "zh")
+MOST_LOCALES = 10
 SUBTAG = re.compile(r"[-_]")
 TAGS = {"zh": "zh-Hans"}  # where browsers would guess another script
 
 
 def language() -> str:
-    """The reader's: chosen at sign-up if we know who reads, else what the browser asks for, else English."""
+    """The reader's: chosen at sign-up if we know who reads, else what the app or the browser asks for, else English."""
     reader = g.get("reader")
     chosen = reader.user_metadata.get("locale") if reader is not None else None
     asked = [chosen] if isinstance(chosen, str) else []
+    asked += _asked_by_app()
     asked += request.accept_languages.values()  # the best first
     return next((primary for tag in asked if (primary := SUBTAG.split(tag)[0].lower()) in LANGUAGES), "en")
+
+
+def _asked_by_app() -> list[str]:
+    """`ui_locales` of a request for authorization (OpenID Connect), or of the one that a page leads back to."""
+    query = request.values.get("return_to", "").partition("?")[2]
+    said = request.args.get("ui_locales") or parse_qs(query).get("ui_locales", [""])[0]
+    return said.split()[:MOST_LOCALES]
 
 
 def tag() -> str:
