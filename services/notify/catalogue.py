@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.notify.languages import written
+
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 # What the layouts show, and `push`, for a locked screen.
@@ -147,7 +149,10 @@ def read_catalogue(text: str, templates: Mapping[str, Template]) -> tuple[Catalo
     """The language, without the sentences that are wrong; and what is wrong with those. Raise Mistake for all of it."""
     wrong: list[str] = []
     tables = {name: table if isinstance(table, dict) else {} for name, table in _toml(text).items()}
-    language = tables.pop("language", {})
+    tag = str(tables.pop("language", {}).get("tag", ""))
+    if tag and written(tag) != tag:
+        wrong.append("[language] tag is no language tag in its customary form")
+        tag = ""
     common = _sentences("common", tables.pop("common", {}), wrong)
     values = _sentences("values", tables.pop("values", {}), wrong)
     wrong += [f"[values] {name} is said by itself only" for name, one in values.items() if one.parameters - {name}]
@@ -158,7 +163,7 @@ def read_catalogue(text: str, templates: Mapping[str, Template]) -> tuple[Catalo
             wrong.append(f"[{name}] is no template; templates.toml names them")
             continue
         sections[name] = _sentences(name, table, wrong, PLACES, templates[name].params | EVERYWHERE)
-    return Catalogue(str(language.get("tag", "")), common, values, sections), wrong
+    return Catalogue(tag, common, values, sections), wrong
 
 
 def _sentences(

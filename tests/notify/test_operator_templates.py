@@ -146,6 +146,7 @@ def test_an_own_template_is_a_section_in_two_files(put: Put) -> None:
         ("de.toml", '[recovery]\nlead = "{password}"', "{password}, which the template does not get"),
         ("de.toml", '[recovery]\nlead = "{{ name }}"', "a brace that is no {parameter}"),
         ("de.toml", '[recovery]\nlead = "{Name}"', "a brace that is no {parameter}"),
+        ("de.toml", '[language]\ntag = "de\\nBcc: all@example.com"', "[language] tag is no language tag"),
         ("de.toml", '[values]\ndevice = "{code}"', "[values] device is said by itself only"),
         ("templates.toml", "[recovery]\nparams = 7", "[recovery] `params`"),
         ("templates.toml", '[recovery]\nparamz = ["a"]', "[recovery] has `paramz`"),
