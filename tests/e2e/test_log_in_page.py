@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_passkeys import register
+from tests.e2e.test_passkeys import CREATE, call, register
 from tests.support.chromium import Page, chromium
 from tests.support.oauth_app import OAuthApp, oauth_app
 from tests.support.platform import Platform
@@ -66,3 +66,28 @@ def test_a_passkey_on_the_page_is_enough(browser: Page, app: OAuthApp, alice: Si
     browser.click("form[data-ready] button")
     browser.click("[value=allow]")
     assert app.userinfo()["email"] == alice.email
+
+
+def test_a_security_key_is_the_second_step(browser: Page, app: OAuthApp, platform: Platform) -> None:
+    bob = SignedUp(platform)
+    browser.plug_in()
+    browser.open(f"{app.url}/auth/v1/health")
+    _enrol_key(browser, bob.access_token)
+    browser.open(app.request)
+    browser.type(bob.email)
+    browser.press("Tab")
+    browser.type(PASSWORD)
+    browser.press("Enter")
+    browser.until("location.pathname == '/auth/oauth/login/second-factor'")
+    browser.click("form[data-ready] button")
+    browser.click("[value=allow]")
+    assert app.userinfo()["email"] == bob.email
+
+
+def _enrol_key(page: Page, token: str) -> None:
+    factor = call(page, "/factors", {"factor_type": "webauthn", "friendly_name": "key"}, token)["json"]
+    path = f"/factors/{factor['id']}"
+    asked = call(page, f"{path}/challenge", {}, token)["json"]
+    made = page.run(CREATE, asked["webauthn"]["credential_options"]["publicKey"])
+    body = {"challenge_id": asked["id"], "webauthn": {"type": "create", "credential_response": made}}
+    assert call(page, f"{path}/verify", body, token)["status"] == 200

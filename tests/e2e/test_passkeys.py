@@ -11,7 +11,7 @@ from tests.support.chromium import Failed, Page, chromium
 from tests.support.platform import Platform
 from tests.support.signed_up import SignedUp
 
-POST = """
+CALL = """
 async (path, body, token) => {
   const headers = {"Content-Type": "application/json", ...(token && {Authorization: `Bearer ${token}`})};
   const answer = await fetch(`/auth/v1${path}`, {method: "POST", headers, body: JSON.stringify(body)});
@@ -32,6 +32,11 @@ async (options) => {
 """
 
 
+def call(page: Page, path: str, body: Any, token: str = "") -> Any:
+    """Status and JSON of a POST that the page's script makes."""
+    return page.run(CALL, path, body, token)
+
+
 @pytest.fixture
 def page(platform: Platform, tmp_path: Path) -> Iterator[Page]:
     """A page of the gateway's own host, in a browser that has an authenticator."""
@@ -48,16 +53,16 @@ def alice(platform: Platform) -> SignedUp:
 
 def register(page: Page, token: str) -> Any:
     """Make a passkey in this browser, and have it kept."""
-    asked = page.run(POST, "/passkeys/registration/options", {}, token)
+    asked = call(page, "/passkeys/registration/options", {}, token)
     assert asked["status"] == 200, asked
     body = {"challenge_id": asked["json"]["challenge_id"], "credential": page.run(CREATE, asked["json"]["options"])}
-    return page.run(POST, "/passkeys/registration/verify", body, token)
+    return call(page, "/passkeys/registration/verify", body, token)
 
 
 def _log_in(page: Page, **options: Any) -> Any:
-    asked = page.run(POST, "/passkeys/authentication/options", {})["json"]
+    asked = call(page, "/passkeys/authentication/options", {})["json"]
     body = {"challenge_id": asked["challenge_id"], "credential": page.run(GET, asked["options"] | options)}
-    return page.run(POST, "/passkeys/authentication/verify", body)
+    return call(page, "/passkeys/authentication/verify", body)
 
 
 def test_a_browser_makes_a_passkey_and_logs_in_with_nothing_else(page: Page, alice: SignedUp) -> None:
