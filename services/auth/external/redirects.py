@@ -185,6 +185,7 @@ def _open(state: str, secret: str) -> Response:
         text=say("Your account with {name} will log in to {owner} from now on.", name=provider.label, owner=owner)
         if owner
         else say("Your account with {name} will log in to the app that you come from.", name=provider.label),
+        more=say("If that is not your account, close this window."),
         onward=address,
         onward_text=say("Go on"),
     )

@@ -65,7 +65,7 @@ def test_with_a_challenge_the_account_is_linked_when_the_app_comes_with_the_code
 def test_without_one_the_person_is_asked_first(browser: Browser, alice: Person) -> None:
     url = _begin(alice)
     page = browser.open(url)
-    assert "alice@example.com" in page.text and "Google" in page.text
+    assert "alice@example.com" in page.text and "Google" in page.text and "close this window" in page.text
     assert page.headers["Referrer-Policy"] == "no-referrer"
     reply = browser.come_back(_agree(browser, url))
     assert claims_of(fragment_of(reply)["access_token"])["sid"] == alice.session_id
