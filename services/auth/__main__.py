@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from services.auth import keys, ownership, resealing, roles, store, worker
+from services.auth import audit_export, keys, ownership, resealing, roles, store, worker
 from services.auth.config import MIGRATIONS, AuthSettings
 from services.auth.keys import FRESH_S
 from services.auth.oauth import commands as oauth
@@ -142,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
         changing.add_argument("--role", default=ADMIN, help="another one, of ROLE_SCOPES")
         changing.set_defaults(run=_change_role, verb=verb)
     oauth.add_parser(verbs)
+    audit_export.add_parser(verbs)
     secret_verbs = verbs.add_parser("secrets", help="secrets at rest").add_subparsers(required=True, metavar="verb")
     reencrypt = secret_verbs.add_parser("reencrypt", help="bring all of them under the first key of SECRET_KEYS")
     reencrypt.add_argument("--batch", type=int, default=resealing.BATCH, help="rows a transaction")

@@ -12,6 +12,7 @@ from flask import g, has_request_context, request
 
 from services.auth import store
 from services.auth.devices import Device, device_of
+from services.auth.metrics import AUDIT_ROWS
 from shared.postgres import Connection
 from shared.tokens import Claims
 
@@ -46,6 +47,7 @@ def note(
         client=client_of(device),
         details=told({**(details or {}), **more}),
     )
+    AUDIT_ROWS.labels(action).inc()
 
 
 def client_of(device: Device) -> str:

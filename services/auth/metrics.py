@@ -15,6 +15,7 @@ PROVIDER_REVOCATIONS = Counter(
 REFRESHES = Counter("auth_refreshes", "Refresh tokens presented, by what they meant (see rotation.py)", ["result"])
 VERIFICATIONS = Counter("auth_verifications", "Links and codes of mails presented, by result", ["result"])
 HOOK_CALLS = Counter("auth_hook_calls", "Calls of hooks by hook and result", ["hook", "result"])
+AUDIT_ROWS = Counter("auth_audit_rows", "Rows written to the audit log, by action", ["action"])
 SESSIONS_ENDED = Counter("auth_sessions_ended", "Sessions ended early, by reason", ["reason"])
 FACTOR_CHECKS = Counter(
     "auth_factor_checks", "Answers to a second factor, by its kind and what became of them", ["kind", "result"]

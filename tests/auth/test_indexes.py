@@ -80,6 +80,8 @@ def _sample(hint: Any, name: str) -> Any:
         return get_args(hint)[0]
     if get_origin(hint) is dict or hint is dict:
         return {}
+    if get_origin(hint) is tuple and Ellipsis not in get_args(hint):
+        return tuple(_sample(part, name) for part in get_args(hint))
     if get_origin(hint) is not None:
         return [_sample(get_args(hint)[0], name)] if get_args(hint)[0] is not Any else []
     samples: dict[Any, Any] = {

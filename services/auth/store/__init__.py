@@ -26,8 +26,12 @@ from services.auth.store.assurance import (
     raise_session,
 )
 from services.auth.store.audit import (
+    Deed,
+    DeedFilter,
     delete_old_audit,
     insert_audit,
+    list_audit,
+    list_audit_onward,
 )
 from services.auth.store.auth_codes import (
     AuthCode,
@@ -271,6 +275,8 @@ __all__ = [
     "Consent",
     "Consumed",
     "Counted",
+    "Deed",
+    "DeedFilter",
     "Ended",
     "ExternalFlow",
     "ForeignHashes",
@@ -385,6 +391,8 @@ __all__ = [
     "insert_user",
     "is_contested",
     "is_used",
+    "list_audit",
+    "list_audit_onward",
     "list_credentials",
     "list_factors",
     "list_oauth_clients",
