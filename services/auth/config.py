@@ -136,6 +136,12 @@ class AuthSettings(ExternalSettings, OAuthSettings, OwnerSettings, ProtectionSet
             raise ValueError("LINK_VERIFIED_ADDRESSES trusts confirmed addresses: with AUTOCONFIRM nobody confirms any")
         return self
 
+    @model_validator(mode="after")
+    def _is_another_issuer_than_the_provider(self) -> Self:
+        if self.issuer == f"{self.public_url}/auth/oauth":
+            raise ValueError("ISSUER is the OAuth provider's own: tokens of third parties would open the house")
+        return self
+
     @field_validator("public_url")
     @classmethod
     def _is_base_url(cls, value: str) -> str:

@@ -27,6 +27,7 @@ from services.auth.oauth import redirects
 from services.auth.oauth.clients import Client
 from services.auth.oauth.code_grant import CodeGrant, Owner, resource_of
 from services.auth.oauth.issuing import issuer_of
+from services.auth.oauth.models import AuthorizationQuery
 from services.auth.oauth.provider import Asked, provider, this_request
 from services.auth.oauth.requests import keep_request
 from services.auth.pages import show_problems
@@ -46,7 +47,7 @@ EVERYTHING = "do everything here that you can do yourself"
 
 @bp.get("/authorize", status=200)
 @public
-def ask_for_authorization() -> Response:
+def ask_for_authorization(query: AuthorizationQuery) -> Response:
     """An app asks for access (OAuth 2.1, OpenID Connect): log-in and consent as far as they are needed, then a code."""
     return _answer(lambda: _proceed(this_request()))
 

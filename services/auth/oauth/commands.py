@@ -1,4 +1,4 @@
-"""`python -m services.auth oauth clients add|list|remove`: clients as whoever runs the service registers them.
+"""`python -m services.auth oauth clients …`: clients as whoever runs the service registers them.
 
 Only here a client can become one of the house (`--first-party`), which may ask for people's whole access, or a service
 (`--service`), which gets a token of its own. Who has only an administrator's session cannot.
@@ -41,6 +41,15 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     add.add_argument("--first-party", action="store_true", help="an app of the house: it may ask for people's sessions")
     add.set_defaults(run=_add)
     client_verbs.add_parser("list").set_defaults(run=_list)
+    change = client_verbs.add_parser("change", help="set what is given; new places replace those before")
+    change.add_argument("client_id", type=UUID)
+    change.add_argument("--name", type=_name)
+    change.add_argument("--redirect-uri", action="append", type=_place)
+    change.add_argument("--post-logout-redirect-uri", action="append", type=_place)
+    change.set_defaults(run=_change)
+    secret = client_verbs.add_parser("secret", help="another secret in place of the one before; prints it")
+    secret.add_argument("client_id", type=UUID)
+    secret.set_defaults(run=_secret)
     remove = client_verbs.add_parser("remove", help="with everything that anybody granted to it")
     remove.add_argument("client_id", type=UUID)
     remove.set_defaults(run=_remove)
@@ -105,15 +114,48 @@ def _whose(client: clients.Client) -> str:
     return "service" if OWN in client.grant_types else "third-party"
 
 
+def _change(settings: AuthSettings, options: argparse.Namespace) -> int:
+    with Parts.of(settings).db.transaction() as conn:
+        client = store.update_oauth_client(
+            conn,
+            options.client_id,
+            name=options.name,
+            redirect_uris=options.redirect_uri,
+            post_logout_redirect_uris=options.post_logout_redirect_uri,
+            grant_types=None,
+            auth_method=None,
+            client_uri=None,
+            logo_uri=None,
+        )
+        if client is not None:
+            audit.note(conn, "client.changed", client.id)
+    return 0 if client is not None else _unknown(options.client_id)
+
+
+def _secret(settings: AuthSettings, options: argparse.Namespace) -> int:
+    secret, secret_hash = clients.new_secret()
+    with Parts.of(settings).db.transaction() as conn:
+        client = store.update_oauth_secret(conn, options.client_id, secret_hash)
+        if client is not None:
+            audit.note(conn, "client.secret_set", client.id)
+    if client is None:
+        return _unknown(options.client_id, "with a secret ")
+    _say(f"client_secret={secret}")
+    return 0
+
+
 def _remove(settings: AuthSettings, options: argparse.Namespace) -> int:
     with Parts.of(settings).db.transaction() as conn:
         end_grants_of_client(conn, options.client_id)
         is_gone = store.delete_oauth_client(conn, options.client_id)
         if is_gone:
             audit.note(conn, "client.deleted", options.client_id)
-    if not is_gone:
-        _say(f"there is no client {options.client_id}", sys.stderr)
-    return 0 if is_gone else 1
+    return 0 if is_gone else _unknown(options.client_id)
+
+
+def _unknown(client_id: UUID, what: str = "") -> int:
+    _say(f"there is no client {what}{client_id}", sys.stderr)
+    return 1
 
 
 def _say(line: str, stream: TextIO | None = None) -> None:

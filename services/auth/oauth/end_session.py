@@ -11,6 +11,7 @@ from services.auth import pages, store
 from services.auth.browser import Browser, form_token, log_out, require_form_token, signed_in
 from services.auth.oauth.endings import end_grant
 from services.auth.oauth.issuing import issuer_of
+from services.auth.oauth.models import LogOutQuery
 from services.auth.oauth.provider import provider, this_request
 from services.auth.pages import show_problems
 from services.auth.parts import here
@@ -46,7 +47,7 @@ provider.register_endpoint(EndSession)
 
 @bp.get("/logout", status=200)
 @public
-def ask_to_log_out() -> Response:
+def ask_to_log_out(query: LogOutQuery) -> Response:
     """End the session of this browser: at once if the app shows an ID token of the person, else on a button."""
     return _log_out()
 

@@ -14,7 +14,7 @@ from werkzeug.datastructures import MultiDict
 from services.auth import store
 from services.auth.oauth.clients import Client
 from services.auth.parts import here
-from shared.errors import TooManyRequests, Unavailable
+from shared.errors import Problem
 
 Answer = tuple[int, Any, list[tuple[str, str]]]
 MAX_BYTES = 8_192
@@ -121,10 +121,10 @@ def answer(asked_for: Callable[[], Response]) -> Response:
         response = asked_for()
     except OAuth2Error as error:
         response = provider.handle_error_response(None, error)
-    except (Unavailable, TooManyRequests) as error:
-        code = "temporarily_unavailable"
-        response = provider.handle_response(error.status, {"error": code, "error_description": error.detail}, JSON)
-        response.headers.update(error.headers)
+    except Problem as problem:  # of the database, or of a hook that refuses the token
+        code = "temporarily_unavailable" if problem.status >= 500 else "access_denied"
+        response = provider.handle_response(problem.status, {"error": code, "error_description": problem.detail}, JSON)
+        response.headers.update(problem.headers)
     return response
 
 

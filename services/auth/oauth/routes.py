@@ -3,64 +3,20 @@
 from typing import Any
 
 from flask import Response, request
-from pydantic import Field
 
 from services.auth import store
 from services.auth.oauth import code_grant, inspection, refresh_grant, service_grant
 from services.auth.oauth.clients import OPENID
 from services.auth.oauth.issuing import issuer_of, personal_claims
+from services.auth.oauth.models import Introspected, OAuthError, Person, PresentedForm, TokenForm, Tokens
 from services.auth.oauth.provider import answer, provider, this_request
 from services.auth.parts import here
 from shared.errors import Forbidden
-from shared.routing import Answer, Blueprint, public
+from shared.routing import Blueprint, public
 from shared.tokens import bearer, refusal
 
 GRANTS = (code_grant.CodeGrant, refresh_grant.RefreshGrant, service_grant.ServiceGrant)  # registered with the provider
 REVOCATION, INTROSPECTION = inspection.Revocation.ENDPOINT_NAME, inspection.Introspection.ENDPOINT_NAME
-
-
-class OAuthError(Answer):
-    """RFC 6749, section 5.2."""
-
-    error: str = Field(examples=["invalid_grant"])
-    error_description: str = ""
-
-
-class Tokens(Answer):
-    """RFC 6749, section 5.1; OpenID Connect Core, section 3.1.3.3."""
-
-    access_token: str
-    token_type: str
-    expires_in: int
-    scope: str
-    refresh_token: str | None = None
-    id_token: str | None = None
-
-
-class Introspected(Answer):
-    """RFC 7662, section 2.2; only `active` where the token is not good, or not for the one who asks."""
-
-    active: bool
-    client_id: str | None = None
-    token_type: str | None = None
-    scope: str | None = None
-    sub: str | None = None
-    aud: str | None = None
-    iss: str | None = None
-    exp: int | None = None
-    iat: int | None = None
-
-
-class Person(Answer):
-    """OpenID Connect Core, section 5.3.2; what the scopes of the token tell."""
-
-    sub: str
-    email: str | None = None
-    email_verified: bool | None = None
-    phone_number: str | None = None
-    phone_number_verified: bool | None = None
-    name: str | None = None
-    updated_at: int | None = None
 
 
 def protocol_blueprint(name: str, import_name: str, url_prefix: str = "/auth/oauth") -> Blueprint:
@@ -75,21 +31,21 @@ bp = protocol_blueprint("oauth", __name__)
 
 @bp.post("/token", status=200)
 @public
-def exchange_for_tokens() -> Tokens | Response:
+def exchange_for_tokens(form: TokenForm) -> Tokens | Response:
     """A code, a refresh token or a client's own secret (`grant_type`) for tokens."""
     return answer(lambda: provider.create_token_response(this_request()))
 
 
 @bp.post("/revoke", status=200)
 @public
-def revoke_token() -> Response:
+def revoke_token(form: PresentedForm) -> Response:
     """End what a token stands for (RFC 7009). 200 for what is unknown, too."""
     return answer(lambda: provider.create_endpoint_response(REVOCATION, this_request()))
 
 
 @bp.post("/introspect", status=200)
 @public
-def introspect_token() -> Introspected | Response:
+def introspect_token(form: PresentedForm) -> Introspected | Response:
     """What a token is worth now (RFC 7662), to clients with a secret."""
     return answer(lambda: provider.create_endpoint_response(INTROSPECTION, this_request()))
 

@@ -1,4 +1,4 @@
-"""`oauth clients add|list|remove`: what only whoever runs the service may register."""
+"""`oauth clients add|list|change|secret|remove`: what only whoever runs the service may register."""
 
 import contextlib
 import io
@@ -68,6 +68,25 @@ def test_a_service_and_an_api_are_made_there(service: Service, tab: Tab) -> None
     about = api.call("introspect", token=tokens["access_token"])
     assert (about["active"], about["scope"]) == (True, "openid prints:read")
     assert person_of(service, tokens["access_token"]).status == 401
+
+
+def test_a_client_of_the_house_gets_another_place_and_another_secret(service: Service, tab: Tab) -> None:
+    own = _registered(service, "Console", "--first-party", "--redirect-uri", PLACE)
+    moved = "https://new.test/back"
+    assert _run(service, "change", own.client_id, "--redirect-uri", moved, "--name", "New console") == (0, "")
+    assert tab.open(own.request()).status == 400
+    own.place = moved
+    status, said = _run(service, "secret", own.client_id)
+    assert status == 0 and own.tokens(tab)["error"] == "invalid_client"
+    own.secret = said.strip().removeprefix("client_secret=")
+    assert own.tokens(tab).status == 200
+    public = _registered(service, "App", "--public", "--redirect-uri", PLACE)
+    assert _run(service, "secret", public.client_id)[0] == 1
+    unknown = "00000000-0000-7000-8000-000000000000"
+    assert _run(service, "change", unknown, "--name", "x") == (1, f"there is no client {unknown}\n")
+    sql = "SELECT action FROM audit_log WHERE subject = %(id)s ORDER BY id"
+    logged = [row["action"] for row in service.rows(sql, id=own.client_id)]
+    assert logged == ["client.created", "client.changed", "client.secret_set"]
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,15 @@
 import base64
 import hashlib
 import json
+from typing import Any
 
 import jwt
 import pytest
+from pydantic import ValidationError
 
 from services.auth import keys
 from tests.auth.browsers import Tab
-from tests.auth.conftest import Person, Service
+from tests.auth.conftest import Person, Service, settings_on
 from tests.auth.oauth.apps import ISSUER, App, browser_of
 
 PLACES = (
@@ -81,3 +83,18 @@ def test_at_hash_binds_the_id_token_to_the_access_token(tab: Tab, app: App) -> N
     half = hashlib.sha256(tokens["access_token"].encode()).digest()[:16]
     claims = jwt.decode(tokens["id_token"], options={"verify_signature": False})
     assert claims["at_hash"] == base64.urlsafe_b64encode(half).rstrip(b"=").decode()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"issuer": ISSUER},
+        {"oauth_consent_url": "javascript:alert(1)"},
+        {"oauth_consent_url": "https://www.example.com/#consent"},
+        {"oauth_consent_url": "/consent"},
+        {"oauth_code_lifetime_s": 3600},
+    ],
+)
+def test_settings_that_would_open_the_house_to_third_parties_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=r"provider's own|address of a page|less than or equal"):
+        settings_on("postgresql://nobody:nothing@127.0.0.1:1/none", **wrong)
