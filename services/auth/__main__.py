@@ -5,6 +5,7 @@ import os
 import sys
 
 from services.auth import audit_export, keys, ownership, resealing, roles, store, worker
+from services.auth.audit import note
 from services.auth.config import MIGRATIONS, AuthSettings
 from services.auth.keys import FRESH_S
 from services.auth.oauth import commands as oauth
@@ -45,7 +46,10 @@ def _token(settings: AuthSettings, options: argparse.Namespace) -> int:
     if options.lifetime_s > settings.key_retire_s - FRESH_S:
         print("a token must not outlive the key that signs it: KEY_RETIRE_S", file=sys.stderr)
         return 2
-    key = Parts.of(settings).keys.signing_key()
+    parts = Parts.of(settings)
+    key = parts.keys.signing_key()
+    with parts.db.transaction() as conn:
+        note(conn, "service_token.made", None, name=options.name, scope=options.scope, lifetime_s=options.lifetime_s)
     print(mint_service_token(settings, key, options.name, options.scope, options.lifetime_s).token)
     return 0
 
@@ -63,6 +67,7 @@ def _rotate_keys(settings: AuthSettings, _: argparse.Namespace) -> int:
         with parts.db.transaction() as conn:
             publish_s, retire_s = settings.key_publish_s, settings.key_retire_s
             print(keys.rotate(conn, parts.sealer, publish_s=publish_s, retire_s=retire_s))
+            note(conn, "keys.rotated", None)
     except keys.TooEarly as error:
         print(f"too early: {error}", file=sys.stderr)
         return 1
@@ -74,6 +79,7 @@ def _revoke_key(settings: AuthSettings, options: argparse.Namespace) -> int:
     try:
         with parts.db.transaction() as conn:
             print(keys.revoke(conn, parts.sealer, options.kid))
+            note(conn, "key.revoked", None, kid=options.kid)
     except LookupError as error:
         print(error.args[0], file=sys.stderr)
         return 1
@@ -81,8 +87,11 @@ def _revoke_key(settings: AuthSettings, options: argparse.Namespace) -> int:
 
 
 def _import(settings: AuthSettings, options: argparse.Namespace) -> int:
+    db = Parts.of(settings).db
     with options.file as lines:
-        outcome = import_users(Parts.of(settings).db, lines)
+        outcome = import_users(db, lines)
+    with db.transaction() as conn:
+        note(conn, "users.imported", None, imported=outcome.imported, present=outcome.present)
     print(
         f"{outcome.imported} users imported, {outcome.present} were there already, {len(outcome.wrong)} lines are wrong"
     )

@@ -1,6 +1,7 @@
 """The real processes: gunicorn with two workers, the worker, and the commands."""
 
 import signal
+from typing import Any
 
 import jwt
 import requests
@@ -16,6 +17,12 @@ def _answers(url: str) -> bool:
         return requests.get(url, timeout=2).status_code == 200
     except requests.RequestException:
         return False
+
+
+def _noted(service: Service, action: str) -> list[Any]:
+    """The details of what the audit log has of an action."""
+    sql = "SELECT details FROM audit_log WHERE action = %(action)s ORDER BY id"
+    return [row["details"] for row in service.rows(sql, action=action)]
 
 
 def test_two_processes_behind_one_port_agree_on_keys_and_refreshes(service: Service, start: Start) -> None:
@@ -64,7 +71,7 @@ def test_migrating_twice_changes_nothing_and_makes_one_key(service: Service, sta
 
 
 def test_a_service_token_is_printed_alone_and_names_the_same_service_always(service: Service, start: Start) -> None:
-    settings = service.parts.settings
+    settings, before = service.parts.settings, _noted(service, "service_token.made")
     tokens = []
     for _ in range(2):
         status, out, _err = output_of(start(settings, "token", "--scope", "messages:send", "--lifetime-s", "60"))
@@ -76,6 +83,8 @@ def test_a_service_token_is_printed_alone_and_names_the_same_service_always(serv
     assert {claim.role for claim in claims} == {"service"}
     assert claims[0].sub == claims[1].sub and claims[0].session_id is None
     assert claims[0].has_scope("messages:send") and claims[0].exp - claims[0].iat == 60
+    made = _noted(service, "service_token.made")[len(before) :]
+    assert made == [{"name": "operator", "scope": "messages:send", "lifetime_s": 60}] * 2
 
 
 def test_a_service_token_does_not_outlive_the_key_that_signed_it(service: Service, start: Start) -> None:
@@ -85,13 +94,14 @@ def test_a_service_token_does_not_outlive_the_key_that_signed_it(service: Servic
 
 
 def test_keys_are_listed_and_a_rotation_in_a_hurry_is_refused(service: Service, start: Start) -> None:
-    settings = service.parts.settings
+    settings, before = service.parts.settings, _noted(service, "keys.rotated")
     service.get("/.well-known/jwks.json")
     assert "is published; run this again after" in output_of(start(settings, "keys", "rotate"))[1]
     status, out, err = output_of(start(settings, "keys", "rotate"))
     assert (status, out) == (1, "") and "too early" in err
     listed = output_of(start(settings, "keys", "list"))[1]
     assert "active" in listed and "pre_published" in listed
+    assert len(_noted(service, "keys.rotated")) - len(before) == 1, "what was refused is not noted"
 
 
 def test_what_has_expired_is_deleted_in_batches_and_nothing_else(make_service: Make) -> None:
