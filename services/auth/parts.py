@@ -1,5 +1,6 @@
 """What the handlers of one process share, made once by `app.py`: `with here.db.transaction() as conn: …`."""
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -38,7 +39,8 @@ class Parts:
         passwords = Passwords(settings.password_hashers, queue=settings.password_queue, wait_s=settings.password_wait_s)
         secrets = decode_secrets(settings.hook_secrets.get_secret_value())
         webhooks = Webhooks(secrets, timeout_s=settings.hook_timeout_s)
-        providers = {name: Provider(name, given) for name, given in settings.identity_providers.items()}
+        seats = threading.BoundedSemaphore(max(1, settings.web_threads // 2))
+        providers = {name: Provider(name, given, seats) for name, given in settings.identity_providers.items()}
         captcha = Captcha.of(settings, at_once=max(1, settings.web_threads * 3 // 4))
         return cls(
             settings, db, sealer, KeyRing(db, sealer), passwords, Decoys(db, sealer), webhooks, captcha, providers

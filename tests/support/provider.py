@@ -60,6 +60,7 @@ class Realm:
     fetches: list[str] = field(default_factory=list)
     refresh_token: str = ""
     is_down: bool = False
+    holds: threading.Event | None = None  # until it is set, nothing is answered
     names_itself: bool = True
     _codes: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -188,6 +189,8 @@ class Providers:
                 return providers._realms[name], f"/{path}"
 
             def _answer(self, realm: Realm, answer: tuple[int, Any]) -> None:
+                if realm.holds is not None:
+                    realm.holds.wait(30)
                 status, body = (503, {}) if realm.is_down else answer
                 data = body if isinstance(body, bytes) else json.dumps(body).encode()
                 self.send_response(status)

@@ -7,7 +7,8 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 REQUIRED = ("iss", "aud", "sub", "exp", "iat")
 LEEWAY_S = 300  # the clocks of phones are not asked, but those of providers differ, too
-TIMEOUT_S, ANSWER_S = 3.0, 6.0
+TIMEOUT_S, ANSWER_S, SEAT_S = 3.0, 6.0, 0.5
 MAX_ANSWER_BYTES = 262_144
 KEPT_S, TRIED_AGAIN_S, FIRST_TRY_S = 3_600.0, 10.0, 1.0
 SECRET_LIFETIME_S = 300
@@ -65,8 +66,9 @@ class Tokens:
 class Provider:
     """Nothing is asked before it is needed; what was published is kept for an hour, and longer while it is silent."""
 
-    def __init__(self, name: str, settings: ProviderSettings) -> None:
+    def __init__(self, name: str, settings: ProviderSettings, seats: threading.Semaphore | None = None) -> None:
         self.name, self.settings = name, settings
+        self._seats = seats or threading.Semaphore(1)
         self._metadata: Metadata | None = None
         self._verifier: Verifier | None = None
         self._fetched_at = self._tried_at = float("-inf")
@@ -89,7 +91,11 @@ class Provider:
     def metadata(self) -> Metadata:
         """Raise Unavailable when it was never read and cannot be now."""
         if self._metadata is None or time.monotonic() - self._fetched_at >= KEPT_S:
-            self._refresh()
+            try:
+                with self._seat():
+                    self._refresh()
+            except Unavailable:
+                pass  # what was published before is good enough, if there is any
         if self._metadata is None:
             raise self.silent()
         return self._metadata
@@ -109,7 +115,8 @@ class Provider:
             )
         kid = verifier.kid(token)
         try:
-            key = verifier.keys.get(kid)
+            with nullcontext() if kid in verifier.keys.kids else self._seat():  # of a known one, one thread waits
+                key = verifier.keys.get(kid)
         except Unauthorized:
             if verifier.keys.fresh_for_s <= verifier.keys.cooldown_s:  # the keys are old: it did not answer just now
                 raise self.silent() from None
@@ -118,11 +125,9 @@ class Provider:
 
     def exchange(self, code: str, *, client_id: str, **parameters: str) -> Tokens:
         """The tokens for an authorization code (RFC 6749, section 4.1.3). Raise Refused, Unavailable."""
-        answer = self._post(
-            self.metadata().token_endpoint,
-            {"grant_type": "authorization_code", "code": code, **parameters},
-            client_id,
-        )
+        endpoint = self.metadata().token_endpoint
+        with self._seat():
+            answer = self._post(endpoint, {"grant_type": "authorization_code", "code": code, **parameters}, client_id)
         found = {name: answer.get(name) for name in ("id_token", "access_token", "refresh_token")}
         return Tokens(**{name: value if isinstance(value, str) else "" for name, value in found.items()})
 
@@ -137,7 +142,18 @@ class Provider:
         endpoint = self.metadata().userinfo_endpoint
         if not endpoint:
             return {}
-        return self._call("GET", endpoint, headers={"Authorization": f"Bearer {access_token}"})
+        with self._seat():
+            return self._call("GET", endpoint, headers={"Authorization": f"Bearer {access_token}"})
+
+    @contextmanager
+    def _seat(self) -> Iterator[None]:
+        """One of the threads that may wait for providers: a slow one must not hold all of them. Raise Unavailable."""
+        if not self._seats.acquire(timeout=SEAT_S):
+            raise self.silent()
+        try:
+            yield
+        finally:
+            self._seats.release()
 
     def silent(self) -> Unavailable:
         return Unavailable(f"{self.label} does not answer now.", code="provider_unavailable")

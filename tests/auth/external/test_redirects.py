@@ -1,12 +1,16 @@
 """GET /authorize and GET, POST /callback: to a provider and back, in one browser, once."""
 
+import itertools
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
 from services.auth import resealing
+from services.auth.external import provider
 from services.auth.external.id_tokens import hash_of_nonce
 from services.auth.worker import clean_up
 from tests.auth.conftest import Reply, at_once, claims_of, fragment_of, query_of
@@ -286,6 +290,34 @@ def test_a_provider_that_is_down_is_said_to_the_app(world: World, browser: Brows
     world["corp"].is_down = True
     reply = browser.open(f"/auth/v1/authorize?provider=corp&redirect_to={PLACE}")
     assert (reply.status, reply.code) == (503, "provider_unavailable") and reply.headers["Retry-After"]
+
+
+def test_a_slow_provider_holds_half_of_the_threads_and_no_more(
+    make_world: Worlds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provider, "TIMEOUT_S", 30)  # so that it is slow on a slow machine, too
+    monkeypatch.setattr(provider, "ANSWER_S", 30)
+    world = make_world(web_threads=4)
+    realm = world["google"]
+    realm.person = dict(ALICE)
+    browsers = [Browser(world) for _ in range(6)]
+    addresses = [browser.leave({"provider": "google", "redirect_to": PLACE}) for browser in browsers]
+    realm.holds = threading.Event()
+    asked = len(realm.calls)
+
+    def come(number: int) -> str:
+        code = query_of(browsers[number].come_back(addresses[number])).get("error_code", "")
+        if code == "provider_unavailable":
+            return code
+        return "let in"
+
+    with ThreadPoolExecutor(6) as pool:
+        coming = [pool.submit(come, number) for number in range(6)]
+        refused = list(itertools.islice(as_completed(coming), 4))
+        assert {one.result() for one in refused} == {"provider_unavailable"}
+        assert len(realm.calls) - asked == 2, "the others were not kept waiting for it"
+        realm.holds.set()
+    assert [one.result() for one in coming].count("let in") == 2
 
 
 def test_the_providers_own_refusal_is_passed_on(browser: Browser) -> None:
