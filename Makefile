@@ -8,7 +8,7 @@ COMPONENTS := gateway services/auth services/profile services/data services/noti
 BASE_IMAGE ?= docker.io/library/python:3.11-slim-bookworm
 TAG ?= dev
 
-.PHONY: help setup up down logs status clean demo test clients chaos lint fmt lock mails bench bench-gateway bench-crowds test-big images k8s dlq
+.PHONY: help setup up down logs status clean demo test clients chaos lint fmt lock mails bench bench-gateway bench-crowds timing test-big images k8s dlq
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F':[^#]*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -76,6 +76,9 @@ bench-gateway: ## only the gateway, beside HAProxy, Envoy, fastify and Flask + r
 bench-crowds: ## what others notice of 2,000 slow clients at the gateway, and the memory of 10,000 idle ones
 	@deploy/local/bootstrap nginx
 	@$(PY) -m tests.load crowds
+
+timing: setup ## does the time of an answer tell who has an account? effect sizes and a verdict; wants a quiet machine
+	@$(PY) -m tests.load.timing $(ARGS)
 
 test-big: setup ## the gateway with bodies of 1 GiB and 2,000 slow clients, auth's statements with a million people
 	@$(PY) -m pytest tests/gateway/test_streaming.py tests/gateway/test_slowloris.py tests/auth/test_indexes.py \

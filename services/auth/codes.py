@@ -46,9 +46,12 @@ def context_of_code(code_hash: bytes) -> str:
 def consume_code(conn: Connection, kinds: Collection[str], address: str, code: str) -> store.Consumed | None:
     """Use up the digits that went to an address or number. The caller must commit, whatever comes of it."""
     hashes = hashes_of_code(kinds, address, code)
-    used = store.consume_code(conn, kinds, address, hashes, wrong_per_day=here.settings.wrong_codes_per_day)
+    wrong_per_day = here.settings.wrong_codes_per_day
+    used, was_counted = store.consume_code(conn, kinds, address, hashes, wrong_per_day=wrong_per_day)
     if used is not None:
         store.forget_tries(conn, [guesses_from_here().key], [])
+    else:
+        store.rehearse_wrong_code(conn, kinds, was_counted=was_counted, wrong_per_day=wrong_per_day)
     return used
 
 

@@ -22,11 +22,8 @@ def note_failed_log_in(address: str, user: rows.User | None, method: str, why: s
         failures = store.count_failed_log_in(conn, _account(address, user))
         if failures & (failures - 1):
             return
-        if user is not None:
-            note(conn, "log_in.failed", user.id, method=method, why=why, failures=failures)
-            return
-        with store.undone(conn):
-            note(conn, "log_in.failed", None, method=method, why=why, failures=failures)
+        with store.kept_if(conn, user is not None):  # the same work for nobody, of whom nothing is kept
+            note(conn, "log_in.failed", user.id if user else None, method=method, why=why, failures=failures)
 
 
 def _account(address: str, user: rows.User | None) -> bytes:

@@ -144,6 +144,11 @@ def welcome(conn: Connection, user: rows.User) -> None:
 
 def tell_of_sign_up(conn: Connection, user: rows.User) -> None:
     """Tell the owner of a confirmed address that somebody signed up with it; the caller learns nothing."""
+    # A secret that nobody can know, for its cost alone: a mail that asks to confirm has one.
+    nobodys = secrets.token_bytes(32)
+    store.put_one_time_token(
+        conn, user.id, kinds.SIGNUP, user.email or "", token_hash=nobodys, code_hash=nobodys, lifetime_s=1
+    )
     send(conn, user, "account_exists", {}, 86_400)
     store.update_mail_sent(conn, user.id, kinds.SIGNUP)
 

@@ -4,13 +4,14 @@ None of the answers tells whether there is a user with the address, whether one 
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from services.auth import bodies, hooks, kinds, mails, models, phone_log_in, rows, store
+from services.auth.alike import register_alike, send_alike
 from services.auth.captcha_check import require_captcha
 from services.auth.parts import here
 from services.auth.pkce import Challenge
-from services.auth.registration import register, rehearse
 from shared.errors import BadRequest, Problem
 from shared.ids import new_id
 from shared.postgres import Connection
@@ -71,12 +72,14 @@ def resend(query: models.RedirectQuery, body: bodies.Resend) -> models.Nothing:
     mails.order(email)
     with here.db.transaction() as conn:
         user = mails.lock_recipient(conn, email, kind)
-        if user is not None and kind == kinds.SIGNUP and user.email_confirmed_at is None:
-            mails.send_secret(conn, user, kind, redirect_to=query.redirect_to, challenge=challenge)
-        elif user is not None and kind == kinds.EMAIL_CHANGE_CURRENT and user.new_email is not None:
-            mails.send_change(conn, user, redirect_to=query.redirect_to, challenge=challenge)
+        if kind == kinds.SIGNUP:
+            waiting = user if user is not None and user.email_confirmed_at is None else None
+            secret = partial(mails.send_secret, conn, kind=kind, redirect_to=query.redirect_to, challenge=challenge)
+            send_alike(conn, waiting, secret)
         else:
-            rehearse(conn, kind)
+            changing = user if user is not None and user.new_email is not None else None
+            change = partial(mails.send_change, conn, redirect_to=query.redirect_to, challenge=challenge)
+            send_alike(conn, changing, change)
     return models.Nothing()
 
 
@@ -85,10 +88,8 @@ def send_recovery(email: str, *, redirect_to: str | None = None, challenge: Chal
     mails.order(email)
     with here.db.transaction() as conn:
         user = mails.lock_recipient(conn, email, kinds.RECOVERY)
-        if user is None:
-            rehearse(conn, kinds.RECOVERY)
-        else:
-            mails.send_secret(conn, user, kinds.RECOVERY, redirect_to=redirect_to, challenge=challenge)
+        secret = partial(mails.send_secret, conn, kind=kinds.RECOVERY, redirect_to=redirect_to, challenge=challenge)
+        send_alike(conn, user, secret)
 
 
 def send_code_to_user(email: str) -> None:
@@ -112,26 +113,22 @@ def _send_magic_link(wish: _Wish) -> None:
     mails.order(wish.email)
     with here.db.transaction() as conn:
         user = _recipient(conn, wish)
-        if user is None:
-            rehearse(conn, kinds.MAGIC_LINK, None, wish.user_metadata)
-        else:
-            mails.send_secret(
-                conn,
-                user,
-                kinds.MAGIC_LINK,
-                redirect_to=wish.redirect_to,
-                challenge=wish.challenge,
-                user_metadata=wish.user_metadata,
-            )
+        secret = partial(
+            mails.send_secret,
+            conn,
+            kind=kinds.MAGIC_LINK,
+            redirect_to=wish.redirect_to,
+            challenge=wish.challenge,
+            user_metadata=wish.user_metadata,
+        )
+        send_alike(conn, user, secret)
 
 
 def _recipient(conn: Connection, wish: _Wish) -> rows.User | None:
     """Whom to send a magic link, if anybody. A new user has no password."""
     if wish.makes_user and wish.refusal is None:
         made = store.insert_user(conn, new_id(), wish.email, None, wish.user_metadata, is_confirmed=False)
-        if made is not None:
-            register(conn, made)
-            return made
+        register_alike(conn, made)
     if wish.refusal is not None and store.get_user_by_email(conn, wish.email) is None:
         raise wish.refusal
     # A sign-up that waits for its confirmation may be a stranger's: its code must not do for the one that is asked for.

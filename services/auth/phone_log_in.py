@@ -1,10 +1,11 @@
 """Signing up and logging in with a phone number. The answers tell nobody whether a number is known."""
 
 from services.auth import bodies, kinds, rows, store, texts
+from services.auth.alike import register_alike, send_alike
 from services.auth.metrics import SIGN_UPS
 from services.auth.parts import here
 from services.auth.passwords import require_strong
-from services.auth.registration import as_signed_up, hash_of_sign_up, register, rehearse
+from services.auth.registration import as_signed_up, hash_of_sign_up
 from shared.errors import Problem
 from shared.ids import new_id
 from shared.postgres import Connection
@@ -18,14 +19,11 @@ def sign_up(body: bodies.SignUp, phone: str) -> rows.User:
     password_hash = hash_of_sign_up(phone, password)  # slow on purpose: before a connection is held
     answer = as_signed_up(None, body.data or {}, phone=phone)
     with here.db.transaction() as conn:
-        user = store.insert_phone_user(conn, answer.id, phone, password_hash, body.data or {})
-        SIGN_UPS.labels("created" if user else "repeated").inc()
-        if user is not None:
-            register(conn, user)
-        else:
-            store.update_phone_sign_up(conn, phone, password_hash, body.data or {})
-            user = _unconfirmed(texts.lock_recipient(conn, phone, kinds.SMS))
-        _send(conn, user, phone, body.channel)
+        made = store.insert_phone_user(conn, answer.id, phone, password_hash, body.data or {})
+        SIGN_UPS.labels("created" if made else "repeated").inc()
+        register_alike(conn, made)
+        store.update_phone_sign_up(conn, phone, password_hash, body.data or {})
+        _send(conn, _unconfirmed(texts.lock_recipient(conn, phone, kinds.SMS)), phone, body.channel)
     return answer
 
 
@@ -33,17 +31,12 @@ def send_otp(body: bodies.Otp, phone: str, refusal: Problem | None) -> None:
     """Send a code that logs in. A new user is made unless `create_user` is false, or the operator refuses."""
     texts.order_sms(phone)
     with here.db.transaction() as conn:
-        user = None
         if body.create_user is not False and refusal is None:
-            user = store.insert_phone_user(conn, new_id(), phone, None, body.data or {})
-        if user is not None:
-            register(conn, user)
-        else:
-            store.update_phone_sign_up(conn, phone, None, body.data or {})
-            user = texts.lock_recipient(conn, phone, kinds.SMS)
+            register_alike(conn, store.insert_phone_user(conn, new_id(), phone, None, body.data or {}))
         if refusal is not None and store.get_user_by_phone(conn, phone) is None:
             raise refusal
-        _send(conn, user, phone, body.channel)
+        store.update_phone_sign_up(conn, phone, None, body.data or {})
+        _send(conn, texts.lock_recipient(conn, phone, kinds.SMS), phone, body.channel)
 
 
 def resend(phone: str, kind: str) -> None:
@@ -51,12 +44,11 @@ def resend(phone: str, kind: str) -> None:
     texts.order_sms(phone)
     with here.db.transaction() as conn:
         user = texts.lock_recipient(conn, phone, kind)
-        if user is not None and kind == kinds.PHONE_CHANGE and user.new_phone is not None:
-            texts.send_code(conn, user, kind, user.new_phone, None)
-        elif kind == kinds.SMS:
+        if kind == kinds.SMS:
             _send(conn, _unconfirmed(user), phone, None)
         else:
-            rehearse(conn, kinds.SIGNUP)
+            changing = user if user is not None and user.new_phone is not None else None
+            send_alike(conn, changing, lambda to: texts.send_code(conn, to, kind, to.new_phone or phone, None))
 
 
 def _unconfirmed(user: rows.User | None) -> rows.User | None:
@@ -64,7 +56,4 @@ def _unconfirmed(user: rows.User | None) -> rows.User | None:
 
 
 def _send(conn: Connection, user: rows.User | None, phone: str, channel: str | None) -> None:
-    if user is None:
-        rehearse(conn, kinds.SIGNUP)
-    else:
-        texts.send_code(conn, user, kinds.SMS, phone, channel)
+    send_alike(conn, user, lambda to: texts.send_code(conn, to, kinds.SMS, phone, channel))

@@ -10,7 +10,6 @@ from services.auth.audit import note
 from services.auth.parts import here
 from shared import outbox
 from shared.contracts import UserRegistered, UserUpdated
-from shared.ids import new_id
 from shared.postgres import Connection
 
 RETRY_S = 600
@@ -57,22 +56,6 @@ def confirm(conn: Connection, user: rows.User) -> None:
     confirmed_at = user.email_confirmed_at
     event = UserUpdated(user_id=user.id, email=user.email, email_confirmed_at=confirmed_at, updated_at=user.updated_at)
     outbox.add(conn, event)
-
-
-def rehearse(
-    conn: Connection, kind: str, password_hash: str | None = None, user_metadata: dict[str, Any] | None = None
-) -> None:
-    """Do all that a request for a mail of this kind does for a new address, for nobody, and take it back.
-
-    An answer that came without this work would come sooner, and tell that there was none to do.
-    """
-    with store.undone(conn):
-        user = store.insert_user(
-            conn, new_id(), f"{new_id()}@invalid", password_hash, user_metadata or {}, is_confirmed=False
-        )
-        if user is not None:
-            register(conn, user)
-            mails.send_secret(conn, user, kind)
 
 
 def as_signed_up(email: str | None, user_metadata: dict[str, Any], *, phone: str | None = None) -> rows.User:

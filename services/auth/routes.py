@@ -1,14 +1,16 @@
 """Signing up and logging in."""
 
+from functools import partial
 from typing import Any
 
 from services.auth import bodies, grants, guests, hooks, kinds, mails, models, phone_log_in, rows, store
+from services.auth.alike import register_alike, send_alike
 from services.auth.captcha_check import require_captcha
 from services.auth.metrics import SIGN_UPS
 from services.auth.parts import here
 from services.auth.passwords import require_strong
 from services.auth.pkce import Challenge
-from services.auth.registration import as_signed_up, confirm, hash_of_sign_up, register, rehearse
+from services.auth.registration import as_signed_up, confirm, hash_of_sign_up, register
 from services.auth.sessions import Also, nothing, open_session, session_answer
 from shared.errors import UnprocessableContent
 from shared.ids import new_id
@@ -58,14 +60,12 @@ def sign_up_with_password(
         return _enter(email, password_hash, user_metadata, also)
     answer = as_signed_up(email, user_metadata)
     with here.db.transaction() as conn:
-        user = store.insert_user(conn, answer.id, email, password_hash, user_metadata, is_confirmed=False)
-        SIGN_UPS.labels("created" if user else "repeated").inc()
-        if user is not None:
-            register(conn, user)
-        else:
-            user = _sign_up_again(conn, email, password_hash, user_metadata)
-        if user is not None:
-            mails.send_secret(conn, user, kinds.SIGNUP, redirect_to=redirect_to, challenge=challenge)
+        made = store.insert_user(conn, answer.id, email, password_hash, user_metadata, is_confirmed=False)
+        SIGN_UPS.labels("created" if made else "repeated").inc()
+        user = _who_confirms(conn, email, password_hash, user_metadata)
+        register_alike(conn, made)
+        send = partial(_ask_to_confirm, conn, redirect_to=redirect_to, challenge=challenge)
+        send_alike(conn, user, send, None if made else user_metadata)
     return answer
 
 
@@ -85,20 +85,25 @@ def _enter(email: str, password_hash: str, user_metadata: dict[str, Any], also: 
     return user, session
 
 
-def _sign_up_again(conn: Connection, email: str, password_hash: str, user_metadata: dict[str, Any]) -> rows.User | None:
-    """The address is taken: its owner learns of it by mail, the caller does not. Who is to be asked to confirm it.
+def _who_confirms(conn: Connection, email: str, password_hash: str, user_metadata: dict[str, Any]) -> rows.User | None:
+    """Whom a sign-up sends a mail to: who has just been made, or who has the address already; nobody, if none may go.
 
     As long as nobody confirmed the address, nobody knows whose sign-up is the owner's, the first or the last. So with
     different passwords none counts: whoever has the mail chooses one. That holds even if no mail may go just now.
     """
     store.update_contested(conn, email, password_hash)
-    existing = mails.lock_recipient(conn, email, kinds.SIGNUP)
-    if existing is not None and existing.email_confirmed_at is None:
-        return store.update_unconfirmed_user(conn, existing.id, password_hash, user_metadata) or existing
-    rehearse(conn, kinds.SIGNUP, password_hash, user_metadata)
-    if existing is not None:
-        mails.tell_of_sign_up(conn, existing)
-    return None
+    user = mails.lock_recipient(conn, email, kinds.SIGNUP)
+    waits = user is not None and user.email_confirmed_at is None
+    user_id = user.id if user is not None and waits else new_id()
+    return store.update_unconfirmed_user(conn, user_id, password_hash, user_metadata) or user
+
+
+def _ask_to_confirm(conn: Connection, user: rows.User, *, redirect_to: str | None, challenge: Challenge | None) -> None:
+    """The owner of an address that is confirmed learns that somebody signed up with it; the caller does not."""
+    if user.email_confirmed_at is None or user.email is None:
+        mails.send_secret(conn, user, kinds.SIGNUP, redirect_to=redirect_to, challenge=challenge)
+    else:
+        mails.tell_of_sign_up(conn, user)
 
 
 @bp.post("/token")

@@ -28,6 +28,8 @@ class Parameters(Payload):  # type: ignore[misc]
 
     def __init__(self, given: MultiDict[str, str]) -> None:
         self._lists = {name: given.getlist(name) for name in given}
+        if any(not isinstance(name, str) for name in self._lists):  # a part of a form need not have one
+            raise InvalidRequestError("A parameter has no name.")
         if any(len(values) > 1 and name not in MAY_REPEAT for name, values in self._lists.items()):
             raise InvalidRequestError("A parameter is given twice.")
         if sum(len(name) + len(value) for name, values in self._lists.items() for value in values) > MAX_BYTES:

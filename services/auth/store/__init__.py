@@ -196,11 +196,16 @@ from services.auth.store.recovery_codes import (
     count_recovery_codes,
     replace_recovery_codes,
 )
+from services.auth.store.rehearsals import (
+    insert_nobody,
+    rehearse_wrong_code,
+)
 from services.auth.store.roles import (
     update_role_granted,
     update_role_revoked,
 )
 from services.auth.store.savepoints import (
+    kept_if,
     undone,
 )
 from services.auth.store.sealed import (
@@ -382,6 +387,7 @@ __all__ = [
     "insert_impersonation",
     "insert_known_devices",
     "insert_merge",
+    "insert_nobody",
     "insert_oauth_client",
     "insert_oauth_grant",
     "insert_oauth_request",
@@ -391,6 +397,7 @@ __all__ = [
     "insert_user",
     "is_contested",
     "is_used",
+    "kept_if",
     "list_audit",
     "list_audit_onward",
     "list_credentials",
@@ -423,6 +430,7 @@ __all__ = [
     "put_one_time_token",
     "put_provider_token",
     "raise_session",
+    "rehearse_wrong_code",
     "replace_recovery_codes",
     "rotate_newest",
     "sample_foreign_hashes",

@@ -125,8 +125,10 @@ def consume_link(
 
 def consume_code(
     conn: Connection, kinds: Collection[str], address: str, code_hashes: list[bytes], *, wrong_per_day: int
-) -> Consumed | None:
-    """Use up the digits that went to an address or number, or None. A wrong try is counted, the fifth voids the code.
+) -> tuple[Consumed | None, bool]:
+    """Use up the digits that went to an address or number, or None; and whether there was anything to try.
+
+    A wrong try is counted, the fifth voids the code.
 
     Wrong tries outlive a code: after `wrong_per_day` of them in 24 hours no code is taken, nor that of a sign-up with
     a contested address. The caller must commit in both cases.
@@ -153,7 +155,7 @@ def consume_code(
     params: dict[str, Any] = {"kinds": list(kinds), "address": address, "wrong_per_day": wrong_per_day}
     owners = fetch_all(conn, Owner, lock, params)
     if not owners:
-        return None
+        return None, False
     params |= {
         "user_ids": [str(owner.user_id) for owner in owners],
         "code_hashes": code_hashes,
@@ -164,7 +166,7 @@ def consume_code(
     if right is None:
         for user_id in {each.user_id for each in tried}:
             _count_wrong_code(conn, user_id)
-    return right
+    return right, True
 
 
 def _count_wrong_code(conn: Connection, user_id: UUID) -> None:
