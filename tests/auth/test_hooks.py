@@ -237,6 +237,7 @@ def test_wrong_settings_are_found_at_the_start(make_service: Make, receiver: Hoo
 
 def test_the_settings_say_what_is_on(make_service: Make, receiver: HookReceiver) -> None:
     on = _hooked(make_service, receiver, "send_sms").get("/settings")
-    assert on["external"] == {"email": True, "phone": True, "anonymous_users": True}
+    named = {"apple": False, "google": False}
+    assert on["external"] == {"email": True, "phone": True, "anonymous_users": True, **named}
     off = make_service().get("/settings")
-    assert off["external"] == {"email": True, "phone": False, "anonymous_users": False}
+    assert off["external"] == {"email": True, "phone": False, "anonymous_users": False, **named}
