@@ -116,7 +116,7 @@ HELD_ELSEWHERE = {
     "/auth/v1/verify/confirm",
     "/auth/v1/callback",  # tests/auth/external/test_redirects.py
     "/auth/oauth/authorize",  # tests/auth/oauth/test_authorize.py
-    "/auth/oauth/logout",  # tests/auth/oauth/test_authorize.py
+    "/auth/oauth/logout",  # tests/auth/oauth/test_end_session.py
 }
 
 
