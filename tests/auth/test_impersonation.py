@@ -11,8 +11,9 @@ from services.auth.scopes import ADMIN, ADMIN_SCOPE
 from services.auth.worker import clean_up
 from shared.app import OWN_ROUTES
 from shared.routing import Access
-from tests.auth.conftest import Make, Person, Reply, Service, claims_of, signed
+from tests.auth.conftest import ROOT, Make, Person, Reply, Service, at_once, claims_of, signed
 
+PACKAGE = ROOT / "services" / "auth"
 REASON = "Ticket 4711: cannot see the invoice."
 
 
@@ -167,6 +168,34 @@ def test_administrators_are_nobodys_to_act_for_and_neither_is_who_is_banned(
     root.administer("PUT", f"/{alice.user_id}", {"ban_duration": "1h"})
     assert _impersonate(root, alice).code == "user_banned"
     assert _log(alice, "impersonation.started") == []
+
+
+def test_whoever_loses_the_role_at_that_very_moment_keeps_nothing_open(
+    service: Service, root: Person, alice: Person
+) -> None:
+    def act(number: int) -> int:
+        if number != 5:
+            return _impersonate(root, alice).status
+        with service.db.transaction() as conn:
+            roles.revoke(conn, roles.find_by_address(conn, root.email), ADMIN)
+        return 0
+
+    statuses = at_once(act, 12)
+    assert set(statuses) <= {0, 200, 401, 403}
+    sql = "SELECT 1 FROM sessions WHERE impersonated_by = %(id)s AND ended_at IS NULL"
+    assert service.rows(sql, id=root.user_id) == []
+    assert len(_log(alice, "impersonation.started")) == len(_log(alice, "impersonation.ended")) == statuses.count(200)
+
+
+def test_whatever_verifies_a_token_by_itself_asks_whether_somebody_acts() -> None:
+    """Routes that declare who may call pass the gate; these do not, and each has its answer, as a new one must."""
+    by_hand = {
+        str(file.relative_to(PACKAGE)): "refuse_impersonated()" in text or ".act is not None" in text
+        for file in PACKAGE.rglob("*.py")
+        if re.search(r"""extensions\["verifier"\](\.verify|$)""", text := file.read_text(), re.MULTILINE)
+    }
+    # What introspection says of a token is for clients with a secret, and changes nothing.
+    assert by_hand == {"external/grants.py": True, "guests.py": True, "oauth/inspection.py": False}
 
 
 def test_a_guest_is_not_merged_by_who_acts_for_them(make_service: Make) -> None:

@@ -56,6 +56,12 @@ def test_the_set_may_bear_a_name(alice: Person, app: App) -> None:
     assert (reply.status, reply["friendly_name"]) == (200, "in the safe")
 
 
+def test_the_document_of_the_api_says_that_the_body_may_be_missing(service: Service) -> None:
+    document = service.app.test_client().get("/openapi.json").get_json()
+    body = document["paths"]["/auth/v1/factors/recovery-codes"]["post"]["requestBody"]
+    assert body["required"] is False and body["content"]["application/json"]["schema"]
+
+
 def test_a_code_lets_in_whoever_lost_the_other_factor_and_the_owner_hears_of_it(
     service: Service, elsewhere: Person, codes: list[str]
 ) -> None:
