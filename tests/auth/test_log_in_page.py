@@ -8,7 +8,7 @@ import pytest
 
 from tests.auth.authenticators import App, SecurityKey
 from tests.auth.browsers import LOG_IN, RETURN_TO, Page, Tab
-from tests.auth.conftest import PASSWORD, Make, Person, Service
+from tests.auth.conftest import PASSWORD, Make, Person, Service, at_once
 from tests.support.authenticator import Authenticator
 
 FORGOTTEN, SIGN_UP = LOG_IN.replace("login?", "login/forgotten?"), LOG_IN.replace("login?", "login/sign-up?")
@@ -199,6 +199,19 @@ def test_an_authenticator_app_is_asked_for_and_a_wrong_code_counts(service: Serv
     stale = Tab(service)
     stale.client.set_cookie("__Host-gatehouse", halfway or "", domain="app.example.com")
     assert stale.session_id() is None
+
+
+def test_of_twenty_answers_at_once_with_one_code_one_lets_in(service: Service, tab: Tab, alice: Person) -> None:
+    app = App(alice)
+    app.answer()
+    app.wait(service)
+    page, code = _to_second(tab, alice), app.code()
+    tabs = [Tab(service) for _ in range(20)]
+    for one in tabs:
+        one.client.set_cookie("__Host-gatehouse", tab.cookie or "", domain="app.example.com")
+    answers = at_once(lambda number: tabs[number].send(page.form, code=code))
+    assert sorted(answer.headers["Location"] == RETURN_TO for answer in answers) == [False] * 19 + [True]
+    assert len([one for one in tabs if one.session_id()]) == 1
 
 
 def test_a_recovery_code_does_too_and_is_used_up(service: Service, tab: Tab, alice: Person) -> None:
