@@ -13,7 +13,7 @@ from services.auth import rows, store
 from services.auth.codes import hash_of_link
 from services.auth.oauth import issuing
 from services.auth.oauth.clients import OFFLINE, REFRESH, Client
-from services.auth.oauth.endings import end_grant, end_surplus
+from services.auth.oauth.endings import end_grant, end_surplus, refuse_code
 from services.auth.oauth.errors import InvalidTargetError
 from services.auth.oauth.provider import CLIENT_AUTHENTICATION, Asked, provider
 from services.auth.parts import here
@@ -91,9 +91,9 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
             if grant is None:
                 reused = store.get_reused_oauth_grant(conn, hash_of_link(code))
                 if reused is not None:
-                    end_grant(conn, reused.id, "code_reused")
+                    end_grant(conn, reused, "code_reused")
             elif not self._is_from_who_asked(grant, client):
-                end_grant(conn, grant.id, "code_refused")
+                refuse_code(conn, grant)
                 grant = None
             else:
                 grant = _begin(conn, grant, client)

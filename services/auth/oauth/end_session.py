@@ -110,4 +110,4 @@ def _end_own_session(conn: Connection, asked: EndSessionRequest) -> None:
         return
     grant = store.get_oauth_grant_of_session(conn, session_id)
     if grant is not None and str(grant.client_id) == claims.get("aud") and str(grant.user_id) == claims.get("sub"):
-        end_grant(conn, grant.id, "logged out by the app")
+        end_grant(conn, grant, "logged_out")

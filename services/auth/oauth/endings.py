@@ -3,20 +3,31 @@
 import logging
 from uuid import UUID
 
-from services.auth import store
+from services.auth import audit, store
 from services.auth.endings import tell_ended
 from shared.postgres import Connection
 
 log = logging.getLogger(__name__)
 MAX_GRANTS = 20  # of one person to one client: a device each
 REASON = "ended_by_user"
+ATTACKS = frozenset({"code_reused", "refresh_reused"})
 
 
-def end_grant(conn: Connection, grant_id: UUID, why: str) -> None:
-    """End one grant. `why` goes to the log; to the others it is the end of a session like any."""
-    reason = "reuse_detected" if why in ("code_reused", "refresh_reused") else REASON
-    tell_ended(conn, store.delete_oauth_grant(conn, grant_id, reason), reason)
-    log.warning("a grant has ended: %s", why, extra={"grant_id": str(grant_id)})
+def end_grant(conn: Connection, grant: store.Grant, why: str) -> None:
+    """End one grant. `why` goes to the logs; to the others it is the end of a session like any."""
+    is_attack = why in ATTACKS
+    reason = "reuse_detected" if is_attack else REASON
+    tell_ended(conn, store.delete_oauth_grant(conn, grant.id, reason), reason)
+    audit.note(conn, "grant.ended", grant.user_id, client=str(grant.client_id), reason=why)
+    level = logging.WARNING if is_attack else logging.INFO
+    log.log(level, "a grant has ended: %s", why, extra={"grant_id": str(grant.id)})
+
+
+def refuse_code(conn: Connection, grant: store.Grant) -> None:
+    """A code that was right came from somebody else than had asked for it: it is worth nothing any more."""
+    store.delete_refused_oauth_code(conn, grant.id)
+    audit.note(conn, "grant.ended", grant.user_id, client=str(grant.client_id), reason="code_refused")
+    log.warning("a code came from somebody else than had asked for it", extra={"grant_id": str(grant.id)})
 
 
 def end_grants_of_user(conn: Connection, user_id: UUID, reason: str, *, client_id: UUID | None = None) -> None:

@@ -136,7 +136,7 @@ class Revocation(RevocationEndpoint):  # type: ignore[misc]
         """A service's own access token cannot be called back; it ends in ten minutes by itself."""
         if token.grant is not None:
             with here.db.transaction() as conn:
-                end_grant(conn, token.grant.id, "revoked by the client")
+                end_grant(conn, token.grant, "revoked")
 
 
 class Introspection(IntrospectionEndpoint):  # type: ignore[misc]

@@ -90,7 +90,7 @@ class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]
 
 def _end_family(conn: Connection, grant: store.Grant, client: Client) -> None:
     """Two hold tokens of this grant, and nobody knows which one is the client: it ends for both, with a mail."""
-    end_grant(conn, grant.id, "refresh_reused")
+    end_grant(conn, grant, "refresh_reused")
     owner = store.get_user(conn, grant.user_id)
     if owner is not None and owner.email_confirmed_at is not None:
         mails.tell_of_reuse(conn, owner, client.name)

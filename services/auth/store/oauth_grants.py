@@ -189,6 +189,11 @@ def delete_oauth_grant(conn: Connection, grant_id: UUID, reason: str) -> list[En
     return _delete(conn, "id = %(id)s", {"id": grant_id, "reason": reason})
 
 
+def delete_refused_oauth_code(conn: Connection, grant_id: UUID) -> None:
+    """A code came from somebody who had not asked for it: nothing began, and the browser's session goes on."""
+    execute(conn, "DELETE FROM oauth_grants WHERE id = %(id)s", {"id": grant_id})
+
+
 def delete_oauth_grants_of_user(
     conn: Connection, user_id: UUID, reason: str, *, client_id: UUID | None = None, but: UUID | None = None
 ) -> list[Ended]:

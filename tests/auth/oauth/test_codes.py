@@ -52,6 +52,18 @@ def test_whoever_found_a_code_gets_nothing_and_uses_it_up(tab: Tab, app: App, wr
     assert app.redeem(code)["error"] == "invalid_grant"
 
 
+def test_a_refused_code_of_an_app_of_the_house_ends_nobody_s_session(service: Service, tab: Tab, own_app: App) -> None:
+    code = _code(own_app, tab, resource="https://app.example.com")
+    assert own_app.redeem(code, code_verifier="x" * 43)["error"] == "invalid_grant"
+    assert tab.session_id() is not None, "who found the code is no reason to log its owner out"
+    code = _code(own_app, tab, resource="https://app.example.com")
+    tokens = own_app.redeem(code)
+    own_app.redeem(code)
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    assert service.get("/user", headers).code == "session_not_found"
+    assert tab.session_id() is not None, "only what the code gave has ended"
+
+
 def test_the_challenge_is_no_verifier(tab: Tab, app: App) -> None:
     """RFC 9700, 4.8: no downgrade to plain."""
     assert app.redeem(_code(app, tab), code_verifier=app.challenge)["error"] == "invalid_grant"

@@ -38,6 +38,9 @@ def test_a_copy_that_turns_up_ends_the_grant_and_its_owner_gets_a_mail(
     assert person_of(service, tokens["access_token"]).status == 401
     mail = service.mails_to(alice.email)[-1]
     assert (mail["template"], mail["params"]["device"]) == ("reuse_detected", "Photo Prints of the thief")
+    sql = "SELECT details FROM audit_log WHERE action = 'grant.ended' AND subject = %(id)s ORDER BY id DESC LIMIT 1"
+    (row,) = service.rows(sql, id=alice.user_id)
+    assert row["details"] == {"client": app.client_id, "reason": "refresh_reused"}
 
 
 def test_a_thief_who_comes_first_is_found_out_by_the_client(service: Service, tab: Tab, app: App) -> None:
