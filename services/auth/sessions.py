@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from flask import request
 
-from services.auth import hooks, models, rows, store
+from services.auth import hooks, models, rows, session_models, store
 from services.auth.audit import note
 from services.auth.devices import device_of
 from services.auth.endings import end_sessions, end_surplus_sessions
@@ -73,29 +73,29 @@ def require_user(conn: Connection) -> rows.User:
 
 @bp.get("/sessions")
 @user
-def list_sessions(query: models.SessionsQuery) -> models.SessionPage:
+def list_sessions(query: session_models.SessionsQuery) -> session_models.SessionPage:
     """The caller's living sessions, newest first."""
     with here.db.transaction() as conn:
         owner = require_user(conn)
         found = store.list_sessions(conn, owner.id, before=query.cursor, limit=query.limit + 1)
-    return models.SessionPage.of(found, query.limit, current=caller().session_id)
+    return session_models.SessionPage.of(found, query.limit, current=caller().session_id)
 
 
 @bp.patch("/sessions/<session_id>")
 @user
-def name_session(path: models.SessionPath, body: models.SessionChange) -> models.SessionItem:
+def name_session(path: session_models.SessionPath, body: session_models.SessionChange) -> session_models.SessionItem:
     """Give one of the caller's sessions a name to know it by."""
     with here.db.transaction() as conn:
         owner = require_user(conn)
         session = store.update_session_name(conn, owner.id, path.session_id, body.device_name)
     if session is None:
         raise NotFound("You have no such session.", code="session_not_found")
-    return models.SessionItem.of(session, current=caller().session_id)
+    return session_models.SessionItem.of(session, current=caller().session_id)
 
 
 @bp.delete("/sessions/<session_id>")
 @user
-def end_session(path: models.SessionPath) -> None:
+def end_session(path: session_models.SessionPath) -> None:
     """End one of the caller's sessions; its access tokens are refused at the gateway at once."""
     with here.db.transaction() as conn:
         owner = require_user(conn)

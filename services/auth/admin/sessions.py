@@ -1,6 +1,6 @@
 """Log-ins of a user: seen and ended by administrators."""
 
-from services.auth import models, store
+from services.auth import session_models, store
 from services.auth.admin.access import lock_person, require_admin
 from services.auth.admin.models import UserPath, UserSessionPath
 from services.auth.audit import note
@@ -15,14 +15,14 @@ bp = Blueprint("admin_sessions", __name__, url_prefix="/auth/v1/admin")
 
 @bp.get("/users/<user_id>/sessions")
 @user(scope=ADMIN_SCOPE)
-def list_sessions_of_user(path: UserPath, query: models.SessionsQuery) -> models.SessionPage:
+def list_sessions_of_user(path: UserPath, query: session_models.SessionsQuery) -> session_models.SessionPage:
     """The living sessions of a user, newest first, as they see them."""
     with here.db.transaction() as conn:
         require_admin(conn)
         person = lock_person(conn, path.user_id)
         found = store.list_sessions(conn, person.id, before=query.cursor, limit=query.limit + 1)
         note(conn, "user.sessions_listed", person.id)
-    return models.SessionPage.of(found, query.limit, current=caller().session_id)
+    return session_models.SessionPage.of(found, query.limit, current=caller().session_id)
 
 
 @bp.delete("/users/<user_id>/sessions/<session_id>")
