@@ -168,12 +168,12 @@ def test_no_path_and_no_query_breaks_a_route(service: Service, root: Person) -> 
             continue
         body = {"json": {}} if route.method in ("POST", "PUT", "PATCH") else {}
         if "<" in route.rule:
-            for value in ("%00", "%ff", "'%20OR%201=1--", "x" * 5_000, "%0d%0aSet-Cookie:%20stolen=1"):
+            for value in ("%00%ff", "'%20OR%201=1--", "%0d%0aSet-Cookie:%20stolen=1" + "x" * 5_000):
                 _stands(_ask(service, root, route, route.path(value), **body), (route, value[:20]))
-        for first in range(3):  # each name with three of the texts
-            query = {name: TEXTS[(first * 3 + n) % 9][:4_000] for n, name in enumerate(names)}
+        for first in range(2):  # each name with two of the texts
+            query = {name: TEXTS[(first * 4 + n) % 9][:4_000] for n, name in enumerate(names)}
             _stands(_ask(service, root, route, query_string=query, **body), (route, first))
-        for raw in ("a=%00&redirect_to=%00", "redirect_to=%ff%fe&&&==&=x", f"limit={'9' * 400}&page=1e400&page=2"):
+        for raw in ("a=%00&redirect_to=%ff%fe&&&==&=x", f"limit={'9' * 400}&page=1e400&page=2"):
             _stands(_ask(service, root, route, f"{route.path()}?{raw}", **body), (route, raw[:20]))
 
 
