@@ -1,5 +1,7 @@
 """A third party's token is no session of the person: the house refuses it everywhere but at userinfo."""
 
+import base64
+
 import pytest
 from jwt import get_unverified_header
 
@@ -7,7 +9,7 @@ from services.auth.oauth.issuing import ACCESS_TYP
 from shared.errors import Unauthorized
 from shared.tokens import Verifier
 from tests.auth.browsers import Tab
-from tests.auth.conftest import Person, Service, claims_of
+from tests.auth.conftest import Make, Person, Service, claims_of
 from tests.auth.oauth.apps import ISSUER, App, browser_of, person_of, register
 
 API = "https://app.example.com"
@@ -126,3 +128,17 @@ def test_a_service_gets_a_token_of_its_own_for_what_it_is_registered_for(service
     assert reports.token(grant_type="client_credentials", resource=ELSEWHERE)["error"] == "invalid_target"
     assert _at_home(service, reply["access_token"], "GET", "/user")[0] == 401
     assert person_of(service, reply["access_token"]).status == 401
+
+
+def test_a_hook_that_fails_refuses_the_house_s_token_in_the_words_of_the_protocol(make_service: Make) -> None:
+    """The hook is asked for the house's tokens; a third party's say nothing that it could change."""
+    secret = f"v1,whsec_{base64.b64encode(b'0' * 24).decode()}"
+    house = make_service(hook_access_token_url="http://127.0.0.1:9/", hook_secrets=secret)
+    bob = house.person("bob")
+    bob.sign_up()
+    bob.confirm()
+    tab = browser_of(bob)
+    reply = register(house, is_first_party=True).tokens(tab, resource=API)
+    assert (reply.status, reply["error"]) == (503, "temporarily_unavailable"), reply.text
+    assert reply.headers["Content-Type"] == "application/json" and "access_token" not in reply.json
+    assert register(house).tokens(tab).status == 200
