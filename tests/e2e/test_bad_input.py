@@ -98,9 +98,16 @@ def _operations(document: dict[str, Any]) -> Iterator[Operation]:
 
 
 def _refused(answer: requests.Response, what: str) -> None:
-    """A 4xx: a problem document with a code and a detail, a page of the provider, or an error of RFC 6749."""
+    """A 4xx: a problem document with a code and a detail, a page of the provider, or an error of RFC 6749.
+
+    Who comes back from an account elsewhere is led on, with the error.
+    """
+    path = answer.request.path_url
+    if path.startswith("/auth/v1/callback") and answer.status_code == 303:
+        assert "error_code=" in answer.headers["Location"], what
+        return
     assert 400 <= answer.status_code < 500, f"{what}: {answer.status_code} {answer.text[:300]}"
-    if "/auth/oauth/" in answer.request.path_url:
+    if path.startswith(("/auth/oauth/", "/auth/v1/authorize", "/auth/v1/callback")):
         if answer.headers["Content-Type"].startswith("text/html"):
             assert "default-src 'none'" in answer.headers["Content-Security-Policy"], what
             return
