@@ -140,8 +140,17 @@ def _grant_table(conn: Connection, table: str, role: str) -> None:
     rights = "SELECT" if table in READ_ONLY else "SELECT, INSERT, UPDATE, DELETE"
     _run(conn, f"GRANT {rights} ON {{name}} TO {{role}}", name=name, role=role)
     if table == APPEND_ONLY:
-        columns = SQL(", ").join(map(Identifier, WRITTEN))
+        columns = SQL(", ").join(map(Identifier, _written(conn)))
         _run(conn, "GRANT INSERT ({columns}) ON {name} TO {role}", columns=columns, name=name, role=role)
+
+
+def _written(conn: Connection) -> list[str]:
+    """What the service writes of the log, as far as it is there: a log that is taken over may lack the newest columns."""
+    sql = """
+        SELECT 'COLUMN' AS kind, attname::text AS name FROM pg_attribute
+        WHERE attrelid = to_regclass(%(log)s) AND attname = ANY(%(written)s) AND NOT attisdropped ORDER BY attnum
+    """
+    return [column.name for column in fetch_all(conn, _Thing, sql, {"log": APPEND_ONLY, "written": list(WRITTEN)})]
 
 
 def _run(conn: Connection, sql: str, **parts: Composable | str) -> None:

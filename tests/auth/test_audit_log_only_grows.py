@@ -19,7 +19,8 @@ from shared.migrations import migrate
 from shared.postgres import Database
 from tests.auth.conftest import Person, Service, Start, output_of
 
-SINCE_OWNER = "0025"  # the last migration of the days when the service's role ran them
+# Last migrations of the days when the service's role ran them: the first one with a log, and the one before the owner.
+BEFORE_OWNER = ("0022", "0025")
 YESTERDAYS_INSERT = """
     INSERT INTO audit_log (actor, action, subject, address, session_id) VALUES (NULL, 'user.read', NULL, NULL, NULL)
 """
@@ -163,13 +164,13 @@ def test_of_an_erased_person_only_the_id_what_was_done_and_when_are_left(
     }
 
 
-@pytest.fixture
-def yesterday(postgres: Postgres, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(params=BEFORE_OWNER)
+def yesterday(request: pytest.FixtureRequest, postgres: Postgres, tmp_path: Path) -> Iterator[str]:
     """A database of the days when the service's role owned everything in it, with a user and a row in the log."""
     name, password = f"yesterday_{new_id().hex[:8]}", "yesterday"
     url = postgres.create_role_and_database(name, password)
     for file in sorted(MIGRATIONS.glob("*.sql")):
-        if file.name[:4] <= SINCE_OWNER:
+        if file.name[:4] <= request.param:
             shutil.copy(file, tmp_path)
     db = Database(url, size=1)
     migrate(db, tmp_path)
