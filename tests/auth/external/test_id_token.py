@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import jwt
@@ -13,8 +14,6 @@ from services.auth.external.id_tokens import hash_of_nonce
 from tests.auth.conftest import claims_of
 from tests.auth.external.conftest import ANDROID, APP, WEB, World, Worlds
 from tests.support.provider import at_hash, new_key
-
-NOW = int(time.time())
 
 
 def test_a_new_person_comes_in_and_the_answer_is_a_session(world: World) -> None:
@@ -126,6 +125,18 @@ def test_an_access_token_goes_with_the_hash_of_it(world: World, algorithm: str, 
     assert world.log_in("corp", without, access_token="any").status == 200
 
 
+@dataclass(frozen=True)
+class FromNow:
+    """A time that many seconds after the moment the token is made: the table is as old as the whole run."""
+
+    seconds: int
+
+
+def _at_once(claims: dict[str, Any]) -> dict[str, Any]:
+    now = int(time.time())
+    return {name: now + value.seconds if isinstance(value, FromNow) else value for name, value in claims.items()}
+
+
 # Claims that differ from a good token's, each of them reason enough.
 ATTACKS: list[dict[str, Any]] = [
     {"iss": "https://evil.test"},
@@ -140,14 +151,14 @@ ATTACKS: list[dict[str, Any]] = [
     {"azp": {"a": 1}},
     {"aud": None},
     {"aud": f"{APP} "},
-    {"exp": NOW - 301},
+    {"exp": FromNow(-301)},
     {"exp": None},
     {"exp": "soon"},
-    {"iat": NOW + 400, "exp": NOW + 4000},
-    {"iat": NOW - 3_950},
+    {"iat": FromNow(400), "exp": FromNow(4000)},
+    {"iat": FromNow(-3_950)},
     {"iat": None},
     {"iat": "then"},
-    {"nbf": NOW + 400},
+    {"nbf": FromNow(400)},
     {"sub": None},
     {"sub": ""},
     {"sub": 7},
@@ -161,14 +172,15 @@ def test_a_token_with_such_claims_is_refused(world: World) -> None:
     good = {"audience": APP, "sub": "001", "email": "alice@example.com", "email_verified": True}
     for claims in ATTACKS:
         changed = {"audience" if name == "aud" else name: value for name, value in claims.items()}
-        reply = world.log_in("apple", world["apple"].token(**{**good, "iat": NOW, "exp": NOW + 600, **changed}))
+        now = _at_once({"iat": FromNow(0), "exp": FromNow(600)})
+        reply = world.log_in("apple", world["apple"].token(**{**good, **now, **_at_once(changed)}))
         assert (reply.status, reply.code) == (400, "bad_id_token"), (claims, reply.text)
     assert world.service.rows("SELECT 1 FROM users") == []
 
 
 def test_clocks_may_differ_by_five_minutes(world: World) -> None:
-    for claims in ({"exp": NOW - 200}, {"iat": NOW + 200}, {"nbf": NOW + 200}, {"iat": NOW - 3_500}):
-        assert world.come("apple", **{"sub": "001", **claims}).status == 200, claims
+    for claims in ({"exp": FromNow(-200)}, {"iat": FromNow(200)}, {"nbf": FromNow(200)}, {"iat": FromNow(-3_500)}):
+        assert world.come("apple", **{"sub": "001", **_at_once(claims)}).status == 200, claims
 
 
 def _unsigned(claims: dict[str, Any], **header: Any) -> str:
