@@ -145,7 +145,7 @@ def _grant_table(conn: Connection, table: str, role: str) -> None:
 
 
 def _written(conn: Connection) -> list[str]:
-    """What the service writes of the log, as far as it is there: a log that is taken over may lack the newest columns."""
+    """What the service writes of the log, as far as it is there: one that is taken over may lack the newest columns."""
     sql = """
         SELECT 'COLUMN' AS kind, attname::text AS name FROM pg_attribute
         WHERE attrelid = to_regclass(%(log)s) AND attname = ANY(%(written)s) AND NOT attisdropped ORDER BY attnum
