@@ -21,7 +21,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from services.auth import roles
+from services.auth import passwords, roles
 from services.auth.app import create_app
 from services.auth.config import AuthSettings
 from services.auth.parts import Parts
@@ -358,6 +358,19 @@ def make_settings(clean_databases: CleanDatabases) -> Callable[..., AuthSettings
         return settings_on(changes.pop("database_url", None) or next(lent), **changes)
 
     return make
+
+
+@pytest.fixture
+def real_costs() -> None:
+    """A test that asks for it hashes passwords as in earnest."""
+
+
+@pytest.fixture(autouse=True)
+def low_costs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2id as it is, with parameters that take no time: a third of this folder's time went there."""
+    if "real_costs" not in request.fixturenames:
+        monkeypatch.setattr(passwords, "MEMORY_KIB", 64)
+        monkeypatch.setattr(passwords, "PASSES", 1)
 
 
 @pytest.fixture

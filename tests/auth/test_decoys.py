@@ -6,6 +6,8 @@ import pytest
 from services.auth.decoys import Decoys
 from tests.auth.conftest import PASSWORD, Person, Service
 
+pytestmark = pytest.mark.usefixtures("real_costs")
+
 FOREIGN = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
 
 

@@ -20,6 +20,8 @@ import shared.postgres
 from tests.auth.conftest import PASSWORD, Make, Reply, Service
 from tests.support.hooks import HookReceiver
 
+pytestmark = pytest.mark.usefixtures("real_costs")
+
 statements: list[str] = []
 WRONG = {"password": "a wrong password of somebody"}
 

@@ -80,6 +80,7 @@ def _import(service: Service, start: Start, tmp_path: Path, *lines: object) -> t
     return output_of(start(service.parts.settings, "import", str(file)))
 
 
+@pytest.mark.usefixtures("real_costs")
 def test_everybody_logs_in_with_the_old_password_and_has_one_of_our_hashes_then(
     service: Service, start: Start, tmp_path: Path
 ) -> None:

@@ -78,6 +78,7 @@ def test_a_password_is_the_same_however_its_accents_are_composed(service: Servic
     assert Person(service, alice.email, "Stra\u00dfe cafe\u0301 au lait").log_in().status == 200
 
 
+@pytest.mark.usefixtures("real_costs")
 def test_a_hash_with_other_parameters_is_replaced_at_the_log_in(service: Service, alice: Person) -> None:
     old = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
     service.rows("UPDATE users SET password_hash = %(old)s", old=old)

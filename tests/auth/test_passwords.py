@@ -11,6 +11,8 @@ from shared.errors import Unavailable
 from tests.auth.conftest import at_once
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("real_costs")
+
 
 def test_no_more_run_at_once_than_there_are_places() -> None:
     pool = Passwords(2, queue=100)

@@ -70,6 +70,7 @@ def test_a_name_that_could_be_a_message_is_kept_out_of_the_mail(service: Service
     assert service.mail_to("alice@example.com")["name"] == ""
 
 
+@pytest.mark.usefixtures("real_costs")
 def test_nothing_of_the_password_the_code_or_the_link_is_readable_in_the_tables(service: Service) -> None:
     service.person("alice").sign_up()
     mail = service.mail_to("alice@example.com")
