@@ -36,7 +36,7 @@ demo: setup ## start the platform and play a phone's whole journey through it
 test: ## run the tests on private servers; SERVICE=auth for one component
 	@deploy/local/bootstrap $(if $(filter deploy e2e,$(or $(SERVICE),deploy)),prometheus) \
 	    $(if $(filter gateway,$(or $(SERVICE),gateway)),redis-server) $(if $(filter e2e,$(or $(SERVICE),e2e)),chromium)
-	@$(PY) -m pytest $(if $(SERVICE),tests/$(SERVICE),tests -n 2 --dist loadgroup) $(ARGS)
+	@$(PY) -m pytest $(if $(SERVICE),tests/$(SERVICE),tests -n 3 --dist loadgroup) $(ARGS)
 
 clients: setup ## existing client libraries, unchanged, against the running platform; needs Node.js and npm
 	@cd tests/clients && npm ci --no-audit --no-fund --silent
