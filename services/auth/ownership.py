@@ -90,10 +90,13 @@ def hand_out(owner: Database, role: str) -> None:
     with owner.transaction() as conn:
         execute(conn, "SELECT pg_advisory_xact_lock(%(lock)s)", {"lock": migrations.LOCK})
         found = fetch_one(conn, _Thing, "SELECT 'DATABASE' AS kind, current_database()::text AS name")
-        _run(
-            conn, "GRANT CONNECT ON DATABASE {name} TO {role}", name=Identifier(found.name if found else ""), role=role
-        )
+        database = found.name if found else ""
+        _run(conn, "GRANT CONNECT ON DATABASE {name} TO {role}", name=database, role=role)
         _run(conn, "GRANT USAGE ON SCHEMA public TO {role}", role=role)
+        # PostgreSQL lets everybody make temporary tables, and run any function: also one that changes the log, as a
+        # trigger of such a table.
+        _run(conn, "REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC, {role}", name=database, role=role)
+        _run(conn, "REVOKE ALL ON FUNCTION audit_log_forget() FROM PUBLIC, {role}", role=role)
         tables = "SELECT 'TABLE' AS kind, tablename::text AS name FROM pg_tables WHERE schemaname = 'public' ORDER BY 2"
         for thing in fetch_all(conn, _Thing, tables):
             _grant_table(conn, thing.name, role)

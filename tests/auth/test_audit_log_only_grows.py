@@ -72,6 +72,15 @@ ATTACKS = [
     "COPY audit_log TO PROGRAM 'cat'",
 ]
 
+# What the rule of erasure would do to rows of people who are still there.
+FORGETTING = (
+    "CREATE TEMPORARY TABLE own (id uuid)",
+    """
+    CREATE TRIGGER own AFTER DELETE ON own REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_log_forget()
+    """,
+)
+
 
 def _log(service: Service) -> list[dict[str, Any]]:
     return service.rows("SELECT * FROM audit_log ORDER BY id")
@@ -196,6 +205,8 @@ def test_a_database_of_yesterday_is_taken_over_and_the_code_of_yesterday_still_w
     name = yesterday.rsplit("/", 1)[1]
     owner = postgres.create_owner(f"{name}_owner", "owner", database=name, role=name)
     settings = service.parts.settings.model_copy(update={"database_url": SecretStr(yesterday)})
+    with postgres.admin() as conn, conn.cursor() as cursor:  # as PostgreSQL itself gives it
+        cursor.execute(f"GRANT CONNECT, TEMPORARY ON DATABASE {name} TO PUBLIC")
     for _ in range(2):
         assert output_of(start(settings, "migrate", MIGRATE_DATABASE_URL=owner))[0] == 0
     owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
@@ -203,9 +214,18 @@ def test_a_database_of_yesterday_is_taken_over_and_the_code_of_yesterday_still_w
     _run(yesterday, YESTERDAYS_INSERT, "UPDATE users SET email = 'bob@example.com'", "DELETE FROM users")
     _run(yesterday, "INSERT INTO outbox (envelope) VALUES ('{}')", "NOTIFY outbox", "DELETE FROM outbox")
     assert _run(yesterday, "SELECT count(*) FROM audit_log") == [(2,)]
-    for attack in ("DELETE FROM audit_log", "DROP TABLE audit_log", "ALTER TABLE users ADD COLUMN own integer"):
+    for attack in (
+        "DELETE FROM audit_log",
+        "DROP TABLE audit_log",
+        "ALTER TABLE users ADD COLUMN own integer",
+        "CREATE TEMPORARY TABLE own (id uuid)",
+    ):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             _run(yesterday, attack)
+    with postgres.admin() as conn, conn.cursor() as cursor:
+        cursor.execute(f"GRANT TEMPORARY ON DATABASE {name} TO PUBLIC")
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        _run(yesterday, *FORGETTING)
 
 
 def test_where_one_role_does_everything_the_log_still_minds_mistakes(
