@@ -3,7 +3,7 @@
 from services.auth import rows, store
 from services.auth.audit import note
 from services.auth.endings import end_sessions
-from services.auth.scopes import RoleSettings
+from services.auth.scopes import ADMIN, RoleSettings
 from shared.errors import UnprocessableContent
 from shared.postgres import Connection
 
@@ -17,8 +17,9 @@ def require_known(settings: RoleSettings, role: str) -> None:
 def grant(conn: Connection, person: rows.User, role: str) -> rows.User:
     """Give a person, held by this transaction, a role that their next access token knows of.
 
-    Who acts for them at the moment was let in by what they were: that ends. Raise UnprocessableContent(not_confirmed):
-    an account whose address and number nobody has confirmed may be a stranger's.
+    Who acts for them at the moment was let in by what they were: that ends, and no link from before leads into the
+    account of an administrator. Raise UnprocessableContent(not_confirmed): an account whose address and number nobody
+    has confirmed may be a stranger's.
     """
     if role in person.all_roles:
         return person
@@ -26,6 +27,8 @@ def grant(conn: Connection, person: rows.User, role: str) -> rows.User:
         raise UnprocessableContent("Nobody has confirmed an address of this user.", code="not_confirmed")
     note(conn, "role.granted", person.id, role=role)
     end_sessions(conn, person.id, "ended_by_admin", impersonated=True)
+    if role == ADMIN:
+        store.delete_one_time_tokens(conn, person.id)  # another administrator may have made one
     return store.update_role_granted(conn, person.id, role) or person
 
 

@@ -1,10 +1,14 @@
 """POST /invite and POST /admin/generate_link."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from services.auth import roles
+from services.auth.scopes import ADMIN
 from tests.auth.conftest import PASSWORD, Make, Person, Reply, Service
+from tests.support.waiting import eventually
 
 APP = "com.example.app://confirmed"
 
@@ -173,3 +177,24 @@ def test_the_password_of_a_link_to_sign_up_takes_the_place_of_a_strangers(prompt
     assert bob.verify("signup", token_hash=reply["hashed_token"]).status == 200
     assert stranger.log_in().code == "invalid_credentials"
     assert bob.log_in().status == 200
+
+
+def test_a_link_from_before_leads_into_no_account_that_is_an_administrators_now(
+    service: Service, root: Person, alice: Person
+) -> None:
+    token_hash = _link(root, "recovery", alice.email)["hashed_token"]
+    assert root.administer("PUT", f"/{alice.user_id}/roles/admin").status == 200
+    assert service.post("/verify", {"type": "recovery", "token_hash": token_hash}).code == "otp_expired"
+
+
+def test_who_becomes_an_administrator_while_a_link_is_asked_for_is_one(
+    service: Service, root: Person, alice: Person
+) -> None:
+    with ThreadPoolExecutor(1) as pool, service.db.transaction() as conn:
+        roles.grant(conn, roles.find_by_address(conn, alice.email), ADMIN)
+        asked = pool.submit(_link, root, "recovery", alice.email)
+        waiting = """
+            SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+        """
+        eventually(lambda: service.rows(waiting))
+    assert asked.result().code == "admin_protected"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from services.auth import kinds, mails, models, rows, store
-from services.auth.admin.access import require_admin, require_admin_first, require_no_admin
+from services.auth.admin.access import lock_person, require_admin, require_admin_first, require_no_admin
 from services.auth.admin.models import GeneratedLink, Invitation, LinkWanted
 from services.auth.assurance import Caller
 from services.auth.audit import note
@@ -115,8 +115,8 @@ def _known(conn: Connection, admin: Caller, email: str) -> rows.User:
     found = store.get_user_by_email(conn, email)
     if found is None:
         raise NotFound("User with this email not found", code="user_not_found")
+    found = lock_person(conn, found.id)  # who becomes an administrator just now is one
     require_no_admin(admin, found)
-    store.lock_user(conn, found.id)
     return found
 
 
