@@ -32,9 +32,10 @@ def end_sessions(
     apps were granted ends with the sessions of somebody who has another password or is shut out, but what hangs on the
     one session that stays.
     """
-    ended = list(store.end_sessions(conn, user_id, reason, only=only, but=but, impersonated=impersonated))
-    if only is None and not impersonated and reason in ENDS_GRANTS:
+    ended: list[store.Ended] = []
+    if only is None and not impersonated and reason in ENDS_GRANTS:  # first, as a refresh locks: the grant, its session
         ended += store.delete_oauth_grants_of_user(conn, user_id, reason, but=but)
+    ended += store.end_sessions(conn, user_id, reason, only=only, but=but, impersonated=impersonated)
     return tell_ended(conn, ended, reason, continued_by, by=by)
 
 

@@ -79,7 +79,7 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
         with here.db.transaction() as conn:
             store.put_oauth_consent(conn, owner.user.id, client.id, scopes, [resource] if resource else [])
             store.insert_oauth_grant(conn, new, hash_of_link(code), lifetime_s=here.settings.oauth_code_lifetime_s)
-            end_surplus(conn, owner.user.id, client.id)
+            end_surplus(conn, owner.user.id, client.id, begun=False)
 
     def query_authorization_code(self, code: str, client: Client) -> store.Grant:
         """Use the code up, right or wrong: what is wrong says that somebody else has it. Raise InvalidGrantError.
@@ -87,6 +87,7 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
         Who comes first has a grant that has begun before anybody else is heard; a second use ends it.
         """
         with here.db.transaction() as conn:
+            store.lock_user_of_oauth_code(conn, hash_of_link(code))
             grant = store.consume_oauth_code(conn, hash_of_link(code))
             if grant is None:
                 reused = store.get_reused_oauth_grant(conn, hash_of_link(code))
@@ -161,6 +162,7 @@ def _begin(conn: Connection, grant: store.Grant, client: Client) -> store.Grant 
             store.copy_assurance(conn, session.id, of=grant.session_id)
         session_id = session.id
     store.update_oauth_grant_begun(conn, grant.id, session_id=session_id, lifetime_s=lifetime_of(client))
+    end_surplus(conn, grant.user_id, client.id, begun=True)
     return store.get_oauth_grant(conn, grant.id)
 
 

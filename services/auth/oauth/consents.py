@@ -130,7 +130,7 @@ def list_grants() -> ShownGrants:
 def revoke_grant(query: ClientChoice) -> None:
     """Take back what an app was given: its tokens are refused from now on, and it has to ask anew."""
     with here.db.transaction() as conn:
-        person = require_caller(conn)
+        person = require_caller(conn, locked=True)
         if not store.delete_oauth_consent(conn, person.user.id, query.client_id):
             raise NotFound("You gave this app no access.", code="oauth_consent_not_found")
         end_grants_of_user(conn, person.user.id, "ended_by_user", client_id=query.client_id)

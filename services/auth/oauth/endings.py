@@ -39,7 +39,8 @@ def end_grants_of_client(conn: Connection, client_id: UUID) -> None:
     tell_ended(conn, store.delete_oauth_grants_of_client(conn, client_id, "ended_by_admin"), "ended_by_admin")
 
 
-def end_surplus(conn: Connection, user_id: UUID, client_id: UUID) -> None:
-    """End the oldest grants of a person to one client, beyond MAX_GRANTS."""
-    ended = store.delete_surplus_oauth_grants(conn, user_id, client_id, "expired", keep=MAX_GRANTS)
+def end_surplus(conn: Connection, user_id: UUID, client_id: UUID, *, begun: bool) -> None:
+    """End what a person granted to one client beyond MAX_GRANTS: of what has `begun`, or of codes that nobody came for
+    yet. The one does not count with the other, for a stranger's page can have a browser fetch codes."""
+    ended = store.delete_surplus_oauth_grants(conn, user_id, client_id, "expired", begun=begun, keep=MAX_GRANTS)
     tell_ended(conn, ended, "expired")

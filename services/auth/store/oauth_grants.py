@@ -95,6 +95,14 @@ def insert_oauth_grant(conn: Connection, new: NewGrant, code_hash: bytes, *, lif
     execute(conn, sql, {**given, "code_hash": code_hash, "lifetime_s": lifetime_s})
 
 
+def lock_user_of_oauth_code(conn: Connection, code_hash: bytes) -> None:
+    """Take turns with other changes of whose code it is, in their order: the person, what they granted, sessions."""
+    sql = """
+        SELECT 1 FROM users WHERE id = (SELECT user_id FROM oauth_grants WHERE code_hash = %(code_hash)s) FOR UPDATE
+    """
+    execute(conn, sql, {"code_hash": code_hash})
+
+
 def consume_oauth_code(conn: Connection, code_hash: bytes) -> Grant | None:
     """Use up a code; the grant it stands for, unless it was used before or is too old. One statement: of many at once
     the first one finds it unused. The row stays as long as the grant, so that a second use is known for what it is."""
@@ -211,14 +219,22 @@ def delete_oauth_grants_of_client(conn: Connection, client_id: UUID, reason: str
 
 
 def delete_surplus_oauth_grants(
-    conn: Connection, user_id: UUID, client_id: UUID, reason: str, *, keep: int
+    conn: Connection, user_id: UUID, client_id: UUID, reason: str, *, begun: bool, keep: int
 ) -> list[Ended]:
-    """End the oldest of what a user granted to one client, but for `keep`."""
-    where = """
-        id IN (SELECT id FROM oauth_grants WHERE user_id = %(user_id)s AND client_id = %(client_id)s
-               ORDER BY id DESC OFFSET %(keep)s)
+    """End what a user granted to one client, but for `keep`: of what has `begun`, or of codes that nobody came for.
+
+    First goes what is over, then all but the newest of each session, then what was not refreshed for longest.
     """
-    return _delete(conn, where, {"user_id": user_id, "client_id": client_id, "keep": keep, "reason": reason})
+    where = f"""
+        id IN (SELECT id FROM oauth_grants
+               WHERE user_id = %(user_id)s AND client_id = %(client_id)s AND (code_used_at IS NOT NULL) = %(begun)s
+               ORDER BY ({ALIVE}) DESC,
+                        row_number() OVER (PARTITION BY coalesce(session_id, id) ORDER BY refreshed_at DESC) > 1,
+                        refreshed_at DESC, id DESC
+               OFFSET %(keep)s)
+    """
+    params = {"user_id": user_id, "client_id": client_id, "begun": begun, "keep": keep, "reason": reason}
+    return _delete(conn, where, params)
 
 
 def delete_expired_oauth_grants(conn: Connection, *, limit: int) -> int:
@@ -233,12 +249,21 @@ def delete_expired_oauth_grants(conn: Connection, *, limit: int) -> int:
 
 
 def _delete(conn: Connection, where: str, params: dict[str, Any]) -> list[Ended]:
-    sql = f"""
-        WITH gone AS (DELETE FROM oauth_grants WHERE {where} RETURNING session_id, opens_session, code_used_at)
-        UPDATE sessions SET ended_at = clock_timestamp(), end_reason = %(reason)s
-        FROM gone
-        WHERE sessions.id = gone.session_id AND gone.opens_session AND gone.code_used_at IS NOT NULL
-          AND sessions.ended_at IS NULL
-        RETURNING sessions.id, sessions.user_id
+    """Two statements: whoever waited for a code that was being exchanged sees the session that came of it only in the
+    second."""
+    gone = f"""
+        DELETE FROM oauth_grants WHERE {where}
+        RETURNING CASE WHEN opens_session AND code_used_at IS NOT NULL THEN session_id END AS session_id
     """
-    return fetch_all(conn, Ended, sql, params)
+    own = [row.session_id for row in fetch_all(conn, _Gone, gone, params) if row.session_id is not None]
+    sql = """
+        UPDATE sessions SET ended_at = clock_timestamp(), end_reason = %(reason)s
+        WHERE id = ANY(%(own)s::uuid[]) AND ended_at IS NULL
+        RETURNING id, user_id
+    """
+    return fetch_all(conn, Ended, sql, {"own": own, "reason": params["reason"]}) if own else []
+
+
+@dataclass(frozen=True)
+class _Gone:
+    session_id: UUID | None

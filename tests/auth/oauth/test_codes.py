@@ -3,8 +3,8 @@
 import pytest
 
 from tests.auth.browsers import Tab
-from tests.auth.conftest import Service, at_once
-from tests.auth.oauth.apps import PHONE_PLACE, App, agree, parameters, person_of, register
+from tests.auth.conftest import Person, Service, at_once
+from tests.auth.oauth.apps import PHONE_PLACE, App, agree, browser_of, parameters, person_of, register
 
 
 def _code(app: App, tab: Tab, **changes: str) -> str:
@@ -106,11 +106,42 @@ def test_a_code_does_not_outlive_the_session_of_its_browser(service: Service, ap
     assert app.redeem(code)["error"] == "invalid_grant"
 
 
-def test_a_person_grants_a_client_twenty_times_and_the_oldest_ends(service: Service, tab: Tab, app: App) -> None:
-    first = app.tokens(tab)
-    for _ in range(20):
-        _code(app, tab)
-    assert app.refresh(first["refresh_token"])["error"] == "invalid_grant"
-    assert service.rows("SELECT count(*) AS n FROM oauth_grants WHERE client_id = %(id)s", id=app.client_id) == [
-        {"n": 20}
-    ]
+def _how_many(service: Service, app: App) -> int:
+    (row,) = service.rows("SELECT count(*) AS n FROM oauth_grants WHERE client_id = %(id)s", id=app.client_id)
+    return int(row["n"])
+
+
+def test_of_codes_that_nobody_comes_for_twenty_are_kept_and_no_device_is_logged_out_by_them(
+    service: Service, tab: Tab, app: App
+) -> None:
+    """A stranger's page can have a browser ask for codes, as often as it likes."""
+    phone = app.tokens(tab, scope="openid offline_access")
+    codes = [_code(app, tab) for _ in range(21)]
+    assert _how_many(service, app) == 21
+    assert app.refresh(phone["refresh_token"]).status == 200
+    assert app.redeem(codes[0])["error"] == "invalid_grant"
+    assert app.redeem(codes[1]).status == app.redeem(codes[20]).status == 200
+
+
+def test_a_person_has_a_client_on_twenty_devices_and_the_one_that_is_used_least_ends(
+    service: Service, tab: Tab, app: App
+) -> None:
+    unused, phone = (app.tokens(tab, scope="openid offline_access") for _ in range(2))
+    for number in range(19):
+        app.tokens(tab, scope="openid offline_access")
+        if number == 9:
+            phone = app.refresh(phone["refresh_token"])
+    assert _how_many(service, app) == 20
+    assert app.refresh(unused["refresh_token"])["error"] == "invalid_grant"
+    assert app.refresh(phone["refresh_token"]).status == 200
+
+
+def test_a_website_that_renews_silently_in_one_browser_takes_no_other_devices_place(
+    service: Service, alice: Person, app: App
+) -> None:
+    tab = browser_of(alice)
+    phone = app.tokens(tab, scope="openid offline_access")
+    renewed = [app.tokens(tab, scope="openid") for _ in range(21)]
+    assert _how_many(service, app) == 20
+    assert app.refresh(phone["refresh_token"]).status == app.refresh(renewed[20]["refresh_token"]).status == 200
+    assert app.refresh(renewed[0]["refresh_token"])["error"] == "invalid_grant"
