@@ -50,9 +50,7 @@ class Browser(Visitor):
 
     @property
     def auth_time(self) -> int:
-        """When the person last proved who they are, in Unix seconds (OpenID Connect Core, section 2)."""
-        proofs = [int(proof["timestamp"]) for proof in self.session.amr if "timestamp" in proof]
-        return max(proofs, default=int(self.session.created_at.timestamp()))
+        return self.session.auth_time
 
     @property
     def caller(self) -> Caller:

@@ -36,7 +36,7 @@ class AuthSettings(ExternalSettings, OAuthSettings, OwnerSettings, ProtectionSet
         "", description="places an app may name as redirect_to, separated by commas; `*`, `**` and `?` as in places.py"
     )
     password_reauthentication: bool = Field(
-        False, description="a new password needs the nonce of `reauthenticate` once the session is a day old"
+        False, description="a new password needs the nonce of `reauthenticate` once the log-in is a day old"
     )
     guests: bool = Field(False, description="people may come in without an address (anonymous sign-in)")
     guest_kept_s: int = Field(

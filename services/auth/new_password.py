@@ -1,6 +1,6 @@
 """What a caller has to show before a new password counts."""
 
-from datetime import UTC, datetime, timedelta
+import time
 
 from services.auth import bodies, kinds, rows, store
 from services.auth.codes import consume_code, count_guess
@@ -10,7 +10,7 @@ from services.auth.throttles import Guess
 from shared.errors import BadRequest, UnprocessableContent
 from shared.routing import caller
 
-FRESH = timedelta(days=1)
+FRESH_S = 86_400
 
 
 def new_password_hash(before: rows.User, body: bodies.UserChange, *, gets_address: bool) -> str:
@@ -38,11 +38,12 @@ def new_password_hash(before: rows.User, body: bodies.UserChange, *, gets_addres
 
 
 def _require_fresh(before: rows.User, body: bodies.UserChange) -> None:
-    """A session of the last day is proof enough, and so are the current password or the nonce of `reauthenticate`."""
+    """A log-in of the last day is proof enough, and so are the current password or the nonce of `reauthenticate`."""
     with here.db.transaction() as conn:
         session_id = caller().session_id
         session = store.get_session(conn, session_id) if session_id else None
-    if session is not None and session.created_at > datetime.now(UTC) - FRESH:
+    logged_in_at = min(session.created_at.timestamp(), session.auth_time) if session else 0
+    if logged_in_at > time.time() - FRESH_S:
         return
     if body.nonce is None:
         raise BadRequest("Password update requires reauthentication", code="reauthentication_needed")

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from services.auth.scopes import ORDINARY
 
+BY_OAUTH_CODE = "oauth_provider/authorization_code"  # in `amr`, as GoTrue calls it
+
 
 @dataclass(frozen=True)
 class User:
@@ -69,6 +71,13 @@ class Session:
     # Of an administrator who acts for the person: who, and when it is over.
     impersonated_by: UUID | None = None
     not_after: datetime | None = None
+
+    @property
+    def auth_time(self) -> int:
+        """When the person last proved who they are, in Unix seconds (OpenID Connect Core, section 2). A code of the
+        OAuth provider proves nothing anew: it hands on what was proved in the browser, however long ago."""
+        proofs = [int(one["timestamp"]) for one in self.amr if "timestamp" in one and one["method"] != BY_OAUTH_CODE]
+        return max(proofs, default=int(self.created_at.timestamp()))
 
 
 @dataclass(frozen=True)

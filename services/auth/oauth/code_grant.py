@@ -23,7 +23,6 @@ from shared.ids import new_id
 from shared.postgres import Connection
 from shared.tokens import TOKEN_LIFETIME_S
 
-METHOD = "oauth_provider/authorization_code"  # as GoTrue calls it in `amr`
 CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # base64url of a SHA-256
 MAX_NONCE = 255
 
@@ -157,7 +156,7 @@ def _begin(conn: Connection, grant: store.Grant, client: Client) -> store.Grant 
         user = store.get_user(conn, grant.user_id)
         if user is None:
             return None
-        session = open_session(conn, user, METHOD)
+        session = open_session(conn, user, rows.BY_OAUTH_CODE)
         if grant.session_id is not None:
             store.copy_assurance(conn, session.id, of=grant.session_id)
         session_id = session.id

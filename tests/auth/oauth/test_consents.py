@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from services.auth.app import create_app
-from tests.auth.browsers import Tab
+from tests.auth.browsers import ORIGIN, Tab
 from tests.auth.conftest import Person, Service, settings_on
 from tests.auth.oauth.apps import ISSUER, PHONE_PLACE, PLACE, App, browser_of, parameters, person_of, query_of, register
 from tests.support.databases import Databases
@@ -56,7 +56,8 @@ def test_which_app_must_be_said(alice: Person) -> None:
 def elsewhere(databases: Databases) -> Iterator[Service]:
     """A service whose operator has a page of their own for consent."""
     url = databases.fresh("auth")
-    settings = settings_on(url, oauth_consent_url="https://www.example.com/consent?lang=en", guests=True)
+    page = "https://www.example.com/consent?lang=en"
+    settings = settings_on(url, oauth_consent_url=page, guests=True, password_reauthentication=True)
     made = Service(create_app(settings), databases.owners_url(url))
     yield made
     made.db.close()
@@ -143,3 +144,21 @@ def test_a_newer_log_in_is_wanted_there_too_and_nothing_is_silent(elsewhere: Ser
         assert (reply.status, reply.code) == (403, "reauthentication_needed")
     assert parameters(Tab(elsewhere).open(app.request(prompt="none")))["error"] == "interaction_required"
     assert Tab(elsewhere).open(app.request(redirect_uri="https://evil.test/")).status == 400
+
+
+def test_a_session_that_a_code_opened_is_as_old_as_the_log_in_it_came_from(elsewhere: Service) -> None:
+    """Where an app asks for a newer log-in, and where a new password does: a code proves nothing anew."""
+    dave = elsewhere.member("dave")
+    own_app, asking = register(elsewhere, is_first_party=True), register(elsewhere)
+    waiting = _waiting(own_app, resource=ORIGIN)
+    sql = """
+        UPDATE sessions SET amr = jsonb_set(amr, '{0,timestamp}', '1000'), created_at = to_timestamp(1000)
+        WHERE id = %(id)s
+    """
+    elsewhere.rows(sql, id=dave.session_id)
+    code = query_of(dave.get(f"/oauth/authorizations/{waiting}")["redirect_url"])["code"]
+    headers = {"Authorization": f"Bearer {own_app.redeem(code)['access_token']}"}
+    reply = elsewhere.get(f"/oauth/authorizations/{_waiting(asking, max_age='60')}", headers)
+    assert (reply.status, reply.code) == (403, "reauthentication_needed")
+    reply = elsewhere.call("PUT", "/user", body={"password": "another long password"}, headers=headers)
+    assert (reply.status, reply.code) == (400, "reauthentication_needed")
