@@ -9,10 +9,13 @@ from services.auth import store
 from services.auth.parts import here
 from services.auth.pkce import Challenge
 from services.auth.sealing import context_of
-from services.auth.throttles import guesses_from_here, require_room
+from services.auth.store import Bucket
+from services.auth.throttles import guesses_from_here, is_where_owner_was, place_of, require_room
 from shared.postgres import Connection
 
 AUTH_CODE_LIFETIME_S = 300
+DAY_S = 86_400
+UNBOUNDED = 2**31 - 1
 
 
 def hash_of_link(secret: str) -> bytes:
@@ -44,12 +47,20 @@ def context_of_code(code_hash: bytes) -> str:
 
 
 def consume_code(conn: Connection, kinds: Collection[str], address: str, code: str) -> store.Consumed | None:
-    """Use up the digits that went to an address or number. The caller must commit, whatever comes of it."""
+    """Use up the digits that went to an address or number. The caller must commit, whatever comes of it.
+
+    Raise TooManyRequests(over_request_rate_limit), where the owner of a number has logged in before: there wrong codes
+    are counted apart from those of strangers. No link gets past them, as it does with an address.
+    """
     hashes = hashes_of_code(kinds, address, code)
-    wrong_per_day = here.settings.wrong_codes_per_day
+    wrong_per_day, own = here.settings.wrong_codes_per_day, []
+    if "@" not in address and is_where_owner_was(conn, address):
+        own = [Bucket("account", place_of(f"codes to {address}"), wrong_per_day, DAY_S, steps=0)]
+        require_room(conn, own)
+        wrong_per_day = UNBOUNDED
     used, was_counted = store.consume_code(conn, kinds, address, hashes, wrong_per_day=wrong_per_day)
     if used is not None:
-        store.forget_tries(conn, [guesses_from_here().key], [])
+        store.forget_tries(conn, [guesses_from_here().key], [bucket.key for bucket in own])
     else:
         store.rehearse_wrong_code(conn, kinds, was_counted=was_counted, wrong_per_day=wrong_per_day)
     return used

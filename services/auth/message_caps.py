@@ -2,9 +2,13 @@
 
 Whoever earns on a range of numbers has them sent codes (toll fraud), and a bill has no other end than a cap. An order
 is counted before anybody looks for whom it is: so what is left tells nobody who has an account.
+
+Where the owner of a number has logged in before, what others order for it and for numbers beside it does not count: by
+ordering, a stranger keeps nobody out there. So there may be twice as many of a number and a block in all.
 """
 
 import hashlib
+from uuid import UUID
 
 from prometheus_client import Gauge
 
@@ -12,7 +16,7 @@ from services.auth.metrics import MESSAGES_ADMITTED
 from services.auth.parts import here
 from services.auth.protection_settings import ProtectionSettings
 from services.auth.store import Bucket
-from services.auth.throttles import place_of, require_room
+from services.auth.throttles import is_where_owner_was, place_of, require_room
 from shared.postgres import Connection
 
 HOUR_S, DAY_S = 3_600, 86_400
@@ -32,16 +36,20 @@ def publish(settings: ProtectionSettings) -> None:
     CAPS.labels("email", "hour").set(settings.mails_per_hour)
 
 
-def admit_sms(conn: Connection, phone: str) -> None:
+def admit_sms(conn: Connection, phone: str, *, owner: UUID | None = None) -> None:
     """Count an SMS to a number. Raise TooManyRequests(over_sms_send_rate_limit), which takes back what the transaction
-    has done. Nothing is sent to a number with a fixed code, so none is counted."""
+    has done. Nothing is sent to a number with a fixed code, so none is counted.
+
+    The `owner` is who logs in with it, unless they have shown that it is a factor of theirs.
+    """
     if phone in here.settings.fixed_codes:
         return
     settings = here.settings
+    by = "its owner" if is_where_owner_was(conn, phone, owner) else "anybody"
     caps = [
         _cap("sms_place", place_of("sms"), settings.sms_per_place, HOUR_S),
-        Bucket("sms_number", _key(f"sms to {phone}"), settings.sms_per_number, DAY_S, steps=0),
-        _cap("sms_block", _key(f"sms beside {phone[:-BLOCK_DIGITS]}"), settings.sms_per_block, HOUR_S),
+        Bucket("sms_number", _key(f"sms to {phone} by {by}"), settings.sms_per_number, DAY_S, steps=0),
+        _cap("sms_block", _key(f"sms beside {phone[:-BLOCK_DIGITS]} by {by}"), settings.sms_per_block, HOUR_S),
         _cap("sms_hour", _key("sms of an hour"), settings.sms_per_hour, HOUR_S),
         _cap("sms_day", _key("sms of a day"), settings.sms_per_day, DAY_S),
     ]

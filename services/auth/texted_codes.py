@@ -42,7 +42,7 @@ def send(conn: Connection, person: Caller, factor: rows.Factor, challenge: rows.
         detail = "For security purposes, you can only request this once in a while."
         raise TooManyRequests(detail, code="over_sms_send_rate_limit", retry_after_s=max(interval_s, 1))
     phone = factor.phone or ""
-    admit_sms(conn, phone)
+    admit_sms(conn, phone, owner=person.user.id if factor.is_verified else None)
     code, is_fixed = new_code(phone)
     store.update_challenge_code(conn, challenge.id, _hashes(challenge, code)[0])
     if not is_fixed:

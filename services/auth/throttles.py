@@ -66,6 +66,15 @@ def guesses_from_here() -> Bucket:
     return Bucket("place", place_of("guesses"), settings.log_in_tries_per_place, settings.log_in_window_s)
 
 
+def is_where_owner_was(conn: Connection, phone: str, owner: UUID | None = None) -> bool:
+    """True if who has confirmed this number, or `owner`, has logged in at this place before.
+
+    One statement, whether anybody has the number or not.
+    """
+    found = store.list_places_of_number(conn, phone, owner)
+    return any(place_of(one.id) in map(bytes, one.places) for one in found)
+
+
 def count_try(what: str, *, tries: int) -> None:
     """Count a try from this place. Raise TooManyRequests(over_request_rate_limit) past `tries` in LOG_IN_WINDOW_S."""
     bucket = Bucket(what.split(maxsplit=1)[0], place_of(what), tries, here.settings.log_in_window_s)

@@ -275,3 +275,52 @@ class _Explained:
                 return None
 
         return Cursor()
+
+
+HOME, ELSEWHERE = {"X-Forwarded-For": "192.0.2.1"}, {"X-Forwarded-For": "198.51.100.1"}
+
+
+def _order(service: Service, place: dict[str, str], number: str = NUMBER) -> int:
+    return service.post("/otp", {"phone": number}, place).status
+
+
+def _answer(service: Service, place: dict[str, str], token: str) -> Reply:
+    return service.post("/verify", {"type": "sms", "phone": NUMBER, "token": token}, place)
+
+
+@pytest.fixture
+def bounded(make_service: Make, receiver: HookReceiver) -> Service:
+    return make_service(
+        hook_send_sms_url=receiver.url("sms"),
+        hook_secrets=receiver.secret,
+        mail_interval_s=0,
+        sms_per_number=4,
+        sms_per_block=8,
+        wrong_codes_per_day=5,
+    )
+
+
+def test_no_stranger_keeps_the_owner_of_a_number_out_where_they_were_before(
+    bounded: Service, receiver: HookReceiver
+) -> None:
+    carrier = Carrier(bounded, receiver)
+    assert _order(bounded, HOME) == 200
+    assert _answer(bounded, HOME, carrier.code(NUMBER)).status == 200
+    assert _order(bounded, ELSEWHERE) == 200
+    right = carrier.code(NUMBER)
+    wrong = f"{(int(right) + 1) % 1_000_000:06d}"
+    assert [_answer(bounded, ELSEWHERE, wrong).code for _ in range(5)] == ["otp_expired"] * 5
+    assert [_order(bounded, ELSEWHERE) for _ in range(4)] == [200, 200, 429, 429], "the number's own cap"
+    assert _answer(bounded, ELSEWHERE, carrier.code(NUMBER)).code == "otp_expired", "elsewhere no code is taken today"
+    assert _order(bounded, HOME) == 200
+    assert _answer(bounded, HOME, carrier.code(NUMBER)).status == 200
+
+
+def test_wrong_codes_and_orders_are_bounded_where_the_owner_was_too(bounded: Service, receiver: HookReceiver) -> None:
+    carrier = Carrier(bounded, receiver)
+    assert _order(bounded, HOME) == 200
+    assert _answer(bounded, HOME, carrier.code(NUMBER)).status == 200
+    assert [_order(bounded, HOME) for _ in range(5)] == [200] * 4 + [429]
+    wrong = f"{(int(carrier.code(NUMBER)) + 1) % 1_000_000:06d}"
+    codes = [_answer(bounded, HOME, wrong).code for _ in range(6)]
+    assert codes == ["otp_expired"] * 5 + ["over_request_rate_limit"]

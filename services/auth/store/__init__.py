@@ -246,6 +246,7 @@ from services.auth.store.throttles import (
     count_tries,
     delete_forgotten_tries,
     forget_tries,
+    list_places_of_number,
     update_places,
 )
 from services.auth.store.users import (
@@ -407,6 +408,7 @@ __all__ = [
     "list_factors",
     "list_oauth_clients",
     "list_oauth_consents",
+    "list_places_of_number",
     "list_sessions",
     "list_signing_keys",
     "list_stale_sealed",

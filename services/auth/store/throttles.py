@@ -40,6 +40,14 @@ class Counted:
     left_s: float
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where somebody logged in before."""
+
+    id: UUID
+    places: list[memoryview]
+
+
 def _free_at(level: str, row: str) -> str:
     """SQL for the end of the pause after a try of this row with which `level` tries are in the bucket.
 
@@ -128,6 +136,16 @@ def update_places(conn: Connection, user_id: UUID, place: bytes) -> None:
         WHERE id = %(id)s AND places[1] IS DISTINCT FROM %(place)s::bytea
     """
     execute(conn, sql, {"id": user_id, "place": place, "kept": KEPT_PLACES})
+
+
+def list_places_of_number(conn: Connection, phone: str, owner: UUID | None) -> list[Places]:
+    """Where those were who have confirmed this number, and `owner`, whose it is otherwise."""
+    sql = """
+        SELECT id, places FROM users WHERE phone = %(phone)s AND phone_confirmed_at IS NOT NULL
+        UNION ALL
+        SELECT id, places FROM users WHERE id = %(owner)s
+    """
+    return fetch_all(conn, Places, sql, {"phone": phone, "owner": owner})
 
 
 def delete_forgotten_tries(conn: Connection, *, limit: int) -> int:
