@@ -11,7 +11,7 @@ from services.auth.metrics import REFRESHES
 from services.auth.parts import here
 from services.auth.rotation import Verdict, judge
 from services.auth.sessions import session_answer
-from services.auth.tokens import RefreshToken, decode_refresh_token
+from services.auth.tokens import OF_IMPERSONATION, RefreshToken, decode_refresh_token
 from shared.errors import BadRequest
 from shared.postgres import Connection
 
@@ -30,7 +30,9 @@ REFUSALS = {
 
 def exchange(refresh_token: str) -> models.Session:
     """Fresh tokens of the session that this token names. Raise BadRequest with the code that clients know."""
-    token = decode_refresh_token(here.sealer, refresh_token)
+    token = decode_refresh_token(here.sealer, refresh_token) or decode_refresh_token(
+        here.sealer, refresh_token, OF_IMPERSONATION
+    )
     if token is None:
         raise _refused(Verdict.UNKNOWN)
     with here.db.single() as conn:

@@ -12,7 +12,7 @@ from services.auth.endings import end_sessions, end_surplus_sessions
 from services.auth.new_devices import recognise
 from services.auth.parts import here
 from services.auth.throttles import place_of
-from services.auth.tokens import encode_refresh_token, mint_access_token
+from services.auth.tokens import OF_IMPERSONATION, OF_SESSION, encode_refresh_token, mint_access_token
 from shared import outbox
 from shared.contracts import SessionCreated
 from shared.errors import BadRequest, NotFound, Unauthorized
@@ -53,11 +53,12 @@ def open_session(conn: Connection, user: rows.User, method: str, *, provider: st
 def session_answer(user: rows.User, session: rows.Session) -> models.Session:
     """What the client keeps: fresh tokens. Not while a connection is held, for the key may have to be read."""
     access = mint_access_token(here.settings, here.keys.signing_key(), user, session, hooks.more_claims)
+    purpose = OF_SESSION if session.impersonated_by is None else OF_IMPERSONATION
     return models.Session(
         access_token=access.token,
         expires_in=access.expires_in,
         expires_at=access.expires_at,
-        refresh_token=encode_refresh_token(here.sealer, session.id, session.refresh_issued),
+        refresh_token=encode_refresh_token(here.sealer, session.id, session.refresh_issued, purpose),
         user=models.User.of(user),
     )
 

@@ -25,6 +25,7 @@ REFRESH = struct.Struct(">B16sI")  # version, session id, number
 REFRESH_VERSION = 1
 MAC_BYTES = 32
 OF_SESSION = "refresh token"
+OF_IMPERSONATION = "refresh token of who acts for somebody"  # nothing to a service that knows of no such thing
 ECDSA_SHA256 = ECDSA(SHA256())
 SERVICES = UUID("3f3f6ac8-8d0f-4f2c-9b1e-6a1de2b1d9a7")  # namespace of the fixed ids of services
 

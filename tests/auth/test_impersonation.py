@@ -8,6 +8,7 @@ import pytest
 from services.auth import roles
 from services.auth.impersonated import MAY
 from services.auth.scopes import ADMIN, ADMIN_SCOPE
+from services.auth.tokens import decode_refresh_token
 from services.auth.worker import clean_up
 from shared.app import OWN_ROUTES
 from shared.routing import Access
@@ -206,3 +207,14 @@ def test_a_guest_is_not_merged_by_who_acts_for_them(make_service: Make) -> None:
     assert (reply.status, reply.code) == (422, "impersonated")
     assert guest.get("/user").status == 200, "nor does whoever acts take the place of a session"
     assert guest.refresh().status == 200
+
+
+def test_its_refresh_token_is_nothing_to_a_version_of_the_service_that_knows_no_act(
+    service: Service, root: Person, alice: Person
+) -> None:
+    """It would make an ordinary session of it, in a rollout or after going back."""
+    acting = _as(root, alice)
+    token = acting.session["refresh_token"]
+    assert decode_refresh_token(service.parts.sealer, token) is None
+    assert decode_refresh_token(service.parts.sealer, alice.session["refresh_token"]) is not None
+    assert "act" in claims_of(acting.refresh()["access_token"])
