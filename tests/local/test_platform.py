@@ -214,7 +214,7 @@ def test_logs_show_the_last_lines_of_each_part(running: Platform) -> None:
 
 def test_run_gives_a_command_the_environment_of_a_component(running: Platform) -> None:
     output = running.run("run", "auth", "sh", "-c", "echo $BIND; ls $SECRETS_DIR")
-    secrets = ["amqp_url", "database_url", "secret_keys", "test_codes"]
+    secrets = ["amqp_url", "database_url", "providers", "secret_keys", "test_codes"]
     assert output.split() == [running.settings.address_of("auth"), *secrets]
 
 
