@@ -19,6 +19,7 @@ PLACES = (
     "subject", "preview", "title", "hello", "lead", "open_link", "button", "or_code", "copy_link", "where", "note",
     "footer", "push",
 )  # fmt: skip
+SECRETS = frozenset({"link", "code"})
 EVERYWHERE = frozenset({"name", "app"})  # parameters that every template has
 
 
@@ -156,7 +157,10 @@ def read_catalogue(text: str, templates: Mapping[str, Template]) -> tuple[Catalo
     common = _sentences("common", tables.pop("common", {}), wrong)
     values = _sentences("values", tables.pop("values", {}), wrong)
     wrong += [f"[values] {name} is said by itself only" for name, one in values.items() if one.parameters - {name}]
-    values = {name: sentence for name, sentence in values.items() if not sentence.parameters - {name}}
+    wrong += [f"[values] {name} is said as it is, always" for name in sorted(SECRETS & values.keys())]
+    values = {
+        name: sentence for name, sentence in values.items() if not sentence.parameters - {name} and name not in SECRETS
+    }
     sections = {}
     for name, table in tables.items():
         if name not in templates:
@@ -190,5 +194,5 @@ def _sentences(
 def _toml(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise Mistake(f"is not TOML: {error}") from error

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from services.notify.brand import Brand
-from services.notify.catalogue import NAME, Mistake, Template, read_catalogue, read_templates
+from services.notify.catalogue import NAME, SECRETS, Mistake, Template, read_catalogue, read_templates
 from services.notify.languages import ENGLISH, written
 from services.notify.library import FILES, FOLDER, LAYOUTS, CannotRender, Library, Shelf
 from services.notify.samples import samples
@@ -47,6 +47,8 @@ def over_built_in(folder: Path | None) -> tuple[Shelf, list[Problem]]:
             sound = replace(sound, files={**sound.files, path: source})
     together = sound.over(below)
     problems += [Problem(f"{tag}.toml", what) for tag in own.catalogues for what in _lacks(tag, together)]
+    if own != Shelf():
+        problems += [Problem(tag, what) for tag in together.catalogues for what in _failures(tag, together)]
     return together, problems
 
 
@@ -126,7 +128,7 @@ def _what_is_wrong(path: str, shelf: Shelf) -> str | None:
                     return "is empty"
                 continue
             body = mail.html if path.endswith(".html") else mail.text
-            for param in shelf.templates[name].params & {"link", "code"}:
+            for param in shelf.templates[name].params & SECRETS:
                 value = escape(params[param]) if path.endswith(".html") else params[param]
                 if value not in body:
                     return f"does not show the {param} of {name}"
@@ -142,3 +144,16 @@ def _lacks(tag: str, shelf: Shelf) -> Iterator[str]:
             words = shelf.catalogues[tag].words(name, template)
             lacking = ", ".join(sorted(template.needed - words.keys()))
             yield f"[{name}] lacks {lacking}: readers get it in another language"
+
+
+def _failures(tag: str, shelf: Shelf) -> list[str]:
+    """Why templates cannot be filled in in a language, whichever file it is; the built-in ones stand in for them."""
+    library, found = Library(shelf, TRIAL_BRAND), []
+    for name in shelf.templates:
+        for params in samples(shelf, name):
+            try:
+                library.mail(name, [tag], params)
+            except CannotRender as error:
+                found.append(str(error))
+                break
+    return list(dict.fromkeys(found))

@@ -135,6 +135,7 @@ def test_an_own_template_is_a_section_in_two_files(put: Put) -> None:
     ("path", "content", "problem"),
     [
         ("de.toml", "subject = ", "is not TOML"),
+        ("de.toml", "deep = " + "[" * 5_000, "is not TOML"),
         ("de.toml", b"\xff\xfe", "is not UTF-8"),
         ("de.toml", b"#" * 200_001, "at most 200000 bytes"),
         ("de.toml", '[recover]\nlead = "x"', "[recover] is no template"),
@@ -148,6 +149,7 @@ def test_an_own_template_is_a_section_in_two_files(put: Put) -> None:
         ("de.toml", '[recovery]\nlead = "{Name}"', "a brace that is no {parameter}"),
         ("de.toml", '[language]\ntag = "de\\nBcc: all@example.com"', "[language] tag is no language tag"),
         ("de.toml", '[values]\ndevice = "{code}"', "[values] device is said by itself only"),
+        ("de.toml", '[values]\ncode = "000000"', "[values] code is said as it is"),
         ("templates.toml", "[recovery]\nparams = 7", "[recovery] `params`"),
         ("templates.toml", '[recovery]\nparamz = ["a"]', "[recovery] has `paramz`"),
         ("templates.toml", "[Recovery]\n", "[Recovery] is no template"),
@@ -175,6 +177,17 @@ def test_what_is_wrong_is_named_and_the_built_in_stands(put: Put, path: str, con
 
     assert len(problems) == 1 and problems[0].startswith(f"{path}: ") and problem in problems[0]
     assert sample(library, "recovery", "de") == sample(BUILT_IN, "recovery", "de")
+
+
+def test_what_breaks_in_one_language_alone_is_found_before_a_mail_does(put: Put) -> None:
+    layout = "{{ link }} {{ code }} {{ words.lead }} {{ 1 / 0 if lang == 'de' else '' }}"
+    assert put({"layout.html": layout})[1] == ["de: layout.html: ZeroDivisionError"]
+
+
+def test_a_common_sentence_that_asks_for_what_a_template_does_not_get_is_named(put: Put) -> None:
+    problems = put({"de.toml": '[common]\nor_code = "{ip}"\n'})[1]
+    assert "de: recovery: the parameter ip is missing" in problems
+    assert all(problem.startswith("de: ") for problem in problems)
 
 
 def test_a_mounted_config_map_is_read_through_its_links(tmp_path: Path) -> None:
