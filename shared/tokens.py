@@ -14,6 +14,7 @@ import requests
 from jwt.utils import base64url_decode
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from shared import answers
 from shared.errors import Unauthorized, Unavailable
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ TOKEN_LIFETIME_S = 600
 LEEWAY_S = 5
 AAL2 = "aal2"
 MAX_TOKEN_BYTES = 8_192
+MAX_KEYS_BYTES = 262_144
 FIRST_TRY_S = 1.0
 ALGORITHM_OF_KEY = {("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA", ("RSA", ""): "RS256"}
 OURS = ("ES256",)
@@ -170,10 +172,12 @@ class KeySet:
         self.generation += before != after
 
     def _fetch(self) -> dict[str, jwt.PyJWK]:
-        response = requests.get(self.url, timeout=self.timeout_s, allow_redirects=False)
-        response.raise_for_status()
+        ends_at = time.monotonic() + self.timeout_s
+        with requests.get(self.url, timeout=self.timeout_s, allow_redirects=False, stream=True) as response:
+            response.raise_for_status()
+            document = json.loads(answers.read(response, ends_at=ends_at, max_bytes=MAX_KEYS_BYTES))
         keys = {}
-        for jwk in response.json()["keys"]:
+        for jwk in document["keys"]:
             algorithm = ALGORITHM_OF_KEY.get((jwk.get("kty", ""), jwk.get("crv", "")), "")
             is_accepted = algorithm in self.algorithms and jwk.get("alg", algorithm) == algorithm
             if is_accepted and jwk.get("use", "sig") == "sig" and jwk.get("kid"):

@@ -6,18 +6,21 @@ common once in some 15,000 times. `breached_build.py` makes it again, bit for bi
 
 import hashlib
 import logging
+import time
 import unicodedata
 from functools import cache
 from pathlib import Path
 
 import requests
 
+from shared import answers
+
 log = logging.getLogger(__name__)
 
 FILE = Path(__file__).parent / "breached.bloom"
 COUNT, BITS_EACH, HASHES = 100_000, 20, 14
 BITS = COUNT * BITS_EACH
-TIMEOUT_S = 1.5
+TIMEOUT_S, MAX_ANSWER_BYTES = 1.5, 1_048_576
 
 
 def is_common(password: str) -> bool:
@@ -33,15 +36,17 @@ def is_known_at(url: str, password: str) -> bool:
     fails or is slow says nothing: nobody is kept out because of it.
     """
     digest = hashlib.sha1(password.encode(), usedforsecurity=False).hexdigest().upper()
+    ends_at, padded = time.monotonic() + TIMEOUT_S, {"Add-Padding": "true"}
     try:
-        answer = requests.get(
-            f"{url}/range/{digest[:5]}", headers={"Add-Padding": "true"}, timeout=TIMEOUT_S, allow_redirects=False
-        )
-        answer.raise_for_status()
+        with requests.get(
+            f"{url}/range/{digest[:5]}", headers=padded, timeout=TIMEOUT_S, allow_redirects=False, stream=True
+        ) as answer:
+            answer.raise_for_status()
+            text = answers.read(answer, ends_at=ends_at, max_bytes=MAX_ANSWER_BYTES).decode("ascii", "replace")
     except requests.RequestException as error:
         log.warning("breached passwords cannot be looked up: %s", type(error).__name__)
         return False
-    found = dict(line.strip().upper().split(":", 1) for line in answer.text.splitlines() if ":" in line)
+    found = dict(line.strip().upper().split(":", 1) for line in text.splitlines() if ":" in line)
     return found.get(digest[5:], "0").strip() not in ("", "0")  # padding has a count of 0
 
 

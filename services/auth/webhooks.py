@@ -11,6 +11,8 @@ from uuid import UUID
 
 import requests
 
+from shared import answers
+
 MAX_ANSWER_BYTES = 65_536
 
 
@@ -71,16 +73,13 @@ def post(url: str, body: bytes, headers: dict[str, str], *, timeout_s: float) ->
 
 
 def _read(response: requests.Response, ends_at: float) -> dict[str, Any]:
-    """Bit by bit, for the time budget is one of the whole answer."""
+    """The time budget is one of the whole answer."""
     if not 200 <= response.status_code < 300:
         raise HookFailed(f"answered {response.status_code}")
-    data = b""
-    for chunk in response.iter_content(4096):
-        data += chunk
-        if len(data) > MAX_ANSWER_BYTES:
-            raise HookFailed("answered too much", "hook_payload_over_size_limit")
-        if time.monotonic() > ends_at:
-            raise HookFailed("did not answer in time", "hook_timeout")
+    try:
+        data = answers.read(response, ends_at=ends_at, max_bytes=MAX_ANSWER_BYTES)
+    except answers.TooMuch as error:
+        raise HookFailed("answered too much", "hook_payload_over_size_limit") from error
     if not data.strip():
         return {}
     if response.headers.get("Content-Type", "").split(";")[0].strip().lower() != "application/json":

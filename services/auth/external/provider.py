@@ -17,6 +17,7 @@ import jwt
 import requests
 
 from services.auth.external.settings import ProviderSettings, is_safe_address
+from shared import answers
 from shared.errors import Unauthorized, Unavailable
 from shared.tokens import Verifier
 
@@ -212,12 +213,14 @@ class Provider:
 
     def _call(self, method: str, url: str, **options: Any) -> dict[str, Any]:
         """The JSON object of an answer, empty if it has none; redirects are not followed, and there is a bound."""
+        ends_at = time.monotonic() + ANSWER_S
         options["headers"] = {"Accept": "application/json", **options.get("headers", {})}
         try:
             with requests.request(
                 method, url, timeout=TIMEOUT_S, allow_redirects=False, stream=True, **options
             ) as response:
-                status, body = response.status_code, _body(response, time.monotonic() + ANSWER_S)
+                status = response.status_code
+                body = answers.read(response, ends_at=ends_at, max_bytes=MAX_ANSWER_BYTES)
         except requests.RequestException as error:
             log.warning("%s cannot be reached: %s", self.name, type(error).__name__)
             raise self.silent() from error
@@ -231,15 +234,3 @@ class Provider:
         if not 200 <= status < 300:
             raise Refused(str(answer.get("error") or status)[:100])
         return answer
-
-
-def _body(response: requests.Response, ends_at: float) -> bytes:
-    """All of it, unless it is too much or comes too slowly: raise requests.RequestException."""
-    data = b""
-    for chunk in response.iter_content(16_384):
-        data += chunk
-        if len(data) > MAX_ANSWER_BYTES:
-            raise requests.exceptions.ContentDecodingError("the answer is too large")
-        if time.monotonic() > ends_at:
-            raise requests.Timeout("the answer comes too slowly")
-    return data
