@@ -83,14 +83,15 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
     def query_authorization_code(self, code: str, client: Client) -> store.Grant:
         """Use the code up, right or wrong: what is wrong says that somebody else has it. Raise InvalidGrantError.
 
-        Who comes first has a grant that has begun before anybody else is heard; a second use ends it.
+        Who comes first has a grant that has begun before anybody else is heard. A second use by who has the verifier,
+        too, ends it: two have all it takes. Who only found an old code, in a log or a history, logs nobody out with it.
         """
         with here.db.transaction() as conn:
             store.lock_user_of_oauth_code(conn, hash_of_link(code))
             grant = store.consume_oauth_code(conn, hash_of_link(code))
             if grant is None:
                 reused = store.get_reused_oauth_grant(conn, hash_of_link(code))
-                if reused is not None:
+                if reused is not None and self._is_from_who_asked(reused, client):
                     end_grant(conn, reused, "code_reused")
             elif not self._is_from_who_asked(grant, client):
                 refuse_code(conn, grant)

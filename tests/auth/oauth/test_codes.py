@@ -32,6 +32,21 @@ def test_a_code_that_is_used_again_later_ends_what_it_gave(service: Service, tab
     assert app.refresh(tokens["refresh_token"])["error"] == "invalid_grant"
 
 
+def test_whoever_finds_a_code_that_was_used_logs_nobody_out_with_it(service: Service, tab: Tab, app: App) -> None:
+    """It may lie in a log or a history for as long as the grant lives."""
+    code = _code(app, tab)
+    tokens = app.redeem(code)
+    other = register(service)
+    tries = [
+        app.redeem(code, code_verifier=None),
+        app.redeem(code, code_verifier="x" * 43),
+        other.redeem(code, code_verifier="x" * 43),
+        other.redeem(code, code_verifier=app.verifier),
+    ]
+    assert {reply["error"] for reply in tries} == {"invalid_grant"}
+    assert person_of(service, tokens["access_token"]).status == 200
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
