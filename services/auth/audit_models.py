@@ -35,6 +35,16 @@ def _checked(cursor: str) -> str:
 Cursor = Annotated[str, Field(max_length=40), AfterValidator(_checked)]
 
 
+def _in_utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is no time that a calendar has") from None
+
+
+Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+
+
 class HistoryQuery(Query):
     limit: int = Field(50, ge=1, le=100)
     cursor: Cursor | None = None
@@ -48,8 +58,8 @@ class AuditQuery(HistoryQuery):
     user_id: UUID | None = Field(None, description="whose account it is about")
     actor_id: UUID | None = Field(None, description="who did it")
     action: str | None = Field(None, max_length=100, description="like `session.opened`")
-    since: AwareDatetime | None = Field(None, description="from this time on, RFC 3339")
-    until: AwareDatetime | None = Field(None, description="before this time")
+    since: Time | None = Field(None, description="from this time on, RFC 3339")
+    until: Time | None = Field(None, description="before this time")
 
     @property
     def filter(self) -> DeedFilter:

@@ -89,6 +89,8 @@ def test_what_is_asked_for_is_by_user_actor_action_and_time(service: Service, ro
         {"cursor": f"1-{1 << 63}"},
         {"since": "yesterday"},
         {"since": "2026-01-01T00:00:00"},
+        {"since": "9999-12-31T23:59:59-23:00"},
+        {"until": "0001-01-01T00:00:00+23:00"},
         {"limit": 0},
         {"limit": 101},
         {"user_id": "alice"},
