@@ -86,7 +86,10 @@ def _clean(text: str) -> str:
 
 
 def _address(text: str) -> str | None:
+    """`::ffff:192.0.2.1` is 192.0.2.1 on a socket that takes both: all of IPv4 would look like one network of IPv6."""
     try:
-        return None if "%" in text else str(ipaddress.ip_address(text))
+        found = ipaddress.ip_address(text)
     except ValueError:
         return None
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return None if "%" in text else str(mapped or found)

@@ -69,6 +69,13 @@ def test_an_ipv6_network_is_one_place_and_its_owner_is_known_in_all_of_it(servic
     assert _own(alice, "2001:db8:1:2:ffff::2").status == 200
 
 
+def test_on_a_socket_that_takes_both_kinds_of_addresses_ipv4_is_not_one_place(service: Service, alice: Person) -> None:
+    statuses = [_try(service, f"person{n}@example.com", f"::ffff:{THIEF}").status for n in range(11)]
+    assert statuses == [400] * 10 + [429]
+    assert _own(alice, f"::ffff:{CAFE}").status == 200
+    assert CAFE in [item["ip"] for item in alice.get("/sessions")["items"]]
+
+
 def test_a_link_in_a_mail_leads_in_while_strangers_guess_and_makes_the_place_known(
     service: Service, alice: Person
 ) -> None:
