@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+import jwt
 from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
 from authlib.oidc.rpinitiated import EndSessionEndpoint, EndSessionRequest
 from flask import Response, request
@@ -32,7 +33,12 @@ class EndSession(EndSessionEndpoint):  # type: ignore[misc]
         return ["ES256"]
 
     def _validate_id_token_hint(self, id_token_hint: str) -> dict[str, Any]:
-        """An ID token of ours, however old; an access token is none. Raise InvalidRequestError."""
+        """An ID token of ours, however old; an access token is none. Raise InvalidRequestError.
+
+        One whose key is gone says nothing any more: then the person is asked, as if there were none.
+        """
+        if _is_of_a_key_that_is_gone(id_token_hint):
+            return {}
         try:
             claims: dict[str, Any] = super()._validate_id_token_hint(id_token_hint)
         except (ValueError, TypeError, KeyError) as error:
@@ -40,6 +46,14 @@ class EndSession(EndSessionEndpoint):  # type: ignore[misc]
         if claims.get("iss") != issuer_of(here.settings) or "client_id" in claims:
             raise InvalidRequestError("id_token_hint is no ID token of ours.")
         return claims
+
+
+def _is_of_a_key_that_is_gone(id_token_hint: str) -> bool:
+    try:
+        kid = jwt.get_unverified_header(id_token_hint).get("kid")
+    except jwt.PyJWTError:
+        return False
+    return isinstance(kid, str) and kid not in {key["kid"] for key in here.keys.public_keys()}
 
 
 provider.register_endpoint(EndSession)

@@ -2,7 +2,9 @@
 
 from urllib.parse import urlencode
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.auth.tokens import signed_jwt
 from tests.auth.browsers import ORIGIN, Page, Tab
@@ -34,6 +36,17 @@ def test_an_old_id_token_is_good_enough(service: Service, app: App, browser: Tab
     claims = {**claims_of(app.tokens(browser)["id_token"]), "exp": 1, "iat": 0}
     hint = signed_jwt(service.parts.keys.signing_key(), claims)
     assert place_of(_ask(browser, id_token_hint=hint, post_logout_redirect_uri=BYE)) == BYE
+    assert browser.session_id() is None
+
+
+def test_an_id_token_whose_key_is_gone_asks_and_leads_nowhere(service: Service, app: App, browser: Tab) -> None:
+    """Keys are rotated, and websites keep the ID token of the log-in: their people can still log out."""
+    claims = claims_of(app.tokens(browser)["id_token"])
+    gone = jwt.encode(claims, ec.generate_private_key(ec.SECP256R1()), "ES256", headers={"kid": "of last year"})
+    page = _ask(browser, id_token_hint=gone, post_logout_redirect_uri=BYE)
+    assert page.status == 200 and browser.session_id() is not None
+    answer = browser.send(page.form)
+    assert answer.status == 200 and "Location" not in answer.headers
     assert browser.session_id() is None
 
 
