@@ -86,7 +86,7 @@ def _completed(provider: Provider, account: Account, tokens: Tokens, said: Said)
     if not more and not name:
         return account
     own = {"iss": account.data["iss"], "sub": account.subject, "aud": account.client_id}
-    known = {**account.data, **more, **({"name": name} if name else {}), **own}
+    known = {**account.data.get("custom_claims", {}), **account.data, **more, **({"name": name} if name else {}), **own}
     return id_tokens.account_of(provider, known)
 
 

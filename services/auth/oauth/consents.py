@@ -107,8 +107,11 @@ def show_authorization_request(path: RequestPath) -> DetailsOrRedirect:
 @bp.post("/oauth/authorizations/<authorization_id>/consent", status=200)
 @user
 def decide_on_authorization_request(path: RequestPath, body: Decision) -> Redirect:
-    """Say yes or no to what an app asks for; where the browser goes next."""
+    """Say yes or no to what an app asks for, once; where the browser goes next."""
     grant, person, _ = _found(path.authorization_id)
+    with here.db.transaction() as conn:
+        if not store.consume_oauth_request(conn, path.authorization_id):
+            raise _unknown()
     if body.action == "approve":
         return Redirect(redirect_url=_code(grant, person))
     refusal = lead_back(AccessDeniedError(redirect_uri=grant.redirect_uri), grant.request)
@@ -143,7 +146,7 @@ def _found(authorization_id: str) -> tuple[CodeGrant, Caller, bool]:
         person = require_caller(conn)
         kept = store.get_oauth_request(conn, authorization_id)
     if kept is None:
-        raise NotFound("There is no such request, or it has expired.", code="oauth_authorization_not_found")
+        raise _unknown()
     asked = asked_again(kept)
     try:
         grant: CodeGrant = provider.get_consent_grant(asked)
@@ -154,6 +157,10 @@ def _found(authorization_id: str) -> tuple[CodeGrant, Caller, bool]:
     with here.db.transaction() as conn:
         is_agreed = has_agreed(conn, asked, person.user.id)
     return grant, person, is_agreed and "consent" not in asked.payload.data.get("prompt", "")
+
+
+def _unknown() -> NotFound:
+    return NotFound("There is no such request, or it has expired.", code="oauth_authorization_not_found")
 
 
 def _code(grant: CodeGrant, person: Caller) -> str:

@@ -135,6 +135,7 @@ from services.auth.store.oauth_clients import (
 from services.auth.store.oauth_consents import (
     Consent,
     PendingRequest,
+    consume_oauth_request,
     delete_expired_oauth_requests,
     delete_oauth_consent,
     get_oauth_request,
@@ -307,6 +308,7 @@ __all__ = [
     "consume_external_flow",
     "consume_link",
     "consume_oauth_code",
+    "consume_oauth_request",
     "consume_recovery_code",
     "copy_assurance",
     "count_failed_log_in",

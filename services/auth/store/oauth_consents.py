@@ -49,6 +49,11 @@ def get_oauth_request(conn: Connection, request_id: str) -> PendingRequest | Non
     return fetch_one(conn, PendingRequest, sql, {"id": request_id})
 
 
+def consume_oauth_request(conn: Connection, request_id: str) -> bool:
+    """Use up a request that is decided on; False if somebody has done so just now."""
+    return execute(conn, "DELETE FROM oauth_requests WHERE id = %(id)s", {"id": request_id}) > 0
+
+
 def delete_expired_oauth_requests(conn: Connection, *, limit: int) -> int:
     sql = """
         DELETE FROM oauth_requests WHERE id IN (

@@ -135,6 +135,7 @@ def test_the_cookie_is_closed_to_everything_but_the_way_back(make_world: Worlds)
 def test_apple_posts_the_way_back_and_says_a_name_once(world: World, browser: Browser) -> None:
     realm = world["apple"]
     realm.person.pop("name")
+    realm.person["is_private_email"] = "true"
     realm.refresh_token = "refresh-of-apple"
     address = browser.leave({"provider": "apple", "redirect_to": PLACE})
     assert (_asked(address)["response_mode"], _asked(address)["scope"]) == ("form_post", "openid email name")
@@ -143,6 +144,7 @@ def test_apple_posts_the_way_back_and_says_a_name_once(world: World, browser: Br
     access_token = fragment_of(reply)["access_token"]
     kept = world.service.get("/user", {"Authorization": f"Bearer {access_token}"})
     assert (kept["email"], kept["user_metadata"]["full_name"]) == ("alice@example.com", "Alice Liddell")
+    assert kept["user_metadata"]["custom_claims"] == {"is_private_email": True}
     (row,) = world.service.rows("SELECT client_id FROM provider_tokens")
     assert row["client_id"] == WEB
     again = browser.log_in("apple", user="{")

@@ -6,7 +6,7 @@ import pytest
 
 from services.auth.app import create_app
 from tests.auth.browsers import ORIGIN, Tab
-from tests.auth.conftest import Person, Service, settings_on
+from tests.auth.conftest import Person, Service, at_once, settings_on
 from tests.auth.oauth.apps import ISSUER, PHONE_PLACE, PLACE, App, browser_of, parameters, person_of, query_of, register
 from tests.support.databases import Databases
 
@@ -144,6 +144,14 @@ def test_a_newer_log_in_is_wanted_there_too_and_nothing_is_silent(elsewhere: Ser
         assert (reply.status, reply.code) == (403, "reauthentication_needed")
     assert parameters(Tab(elsewhere).open(app.request(prompt="none")))["error"] == "interaction_required"
     assert Tab(elsewhere).open(app.request(redirect_uri="https://evil.test/")).status == 400
+
+
+def test_of_twenty_decisions_at_once_one_counts(elsewhere: Service, carol: Person) -> None:
+    app = register(elsewhere)
+    waiting = f"/oauth/authorizations/{_waiting(app)}"
+    replies = at_once(lambda n: carol.post(f"{waiting}/consent", {"action": ("approve", "deny")[n % 2]}))
+    assert sorted(reply.status for reply in replies) == [200] + [404] * 19
+    assert carol.get(waiting).code == "oauth_authorization_not_found"
 
 
 def test_a_session_that_a_code_opened_is_as_old_as_the_log_in_it_came_from(elsewhere: Service) -> None:
