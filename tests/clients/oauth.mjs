@@ -74,7 +74,9 @@ export async function a_person_agrees_in_the_app_s_own_page_and_takes_it_back() 
     assert.deepEqual([details.client.name, details.user.email, details.scope], ["Photo Prints", email, "openid email"]);
     const denied = new URL(ok(await app.oauth.denyAuthorization(id, quietly)).redirect_url);
     assert.equal(denied.searchParams.get("error"), "access_denied");
-    const onward = new URL(ok(await app.oauth.approveAuthorization(id, quietly)).redirect_url);
+    assert.equal((await app.oauth.approveAuthorization(id, quietly)).error.code, "oauth_authorization_not_found");
+    const asked = await waiting(base, client_id, verifier);
+    const onward = new URL(ok(await app.oauth.approveAuthorization(asked, quietly)).redirect_url);
     const code = onward.searchParams.get("code");
     const body = new URLSearchParams({ grant_type: "authorization_code", client_id, code, redirect_uri: back, code_verifier: verifier });
     const tokens = await (await fetch(`${gateway}/auth/oauth/token`, { method: "POST", body })).json();
