@@ -81,8 +81,7 @@ def _end_family(conn: Connection, session: rows.LockedSession) -> None:
 def _judge(session: rows.LockedSession, number: int) -> Verdict:
     if session.has_ended:
         return Verdict.ENDED
-    is_old = session.age_s > here.settings.session_idle_s or 0 < here.settings.session_lifetime_s < session.lived_s
-    if is_old or session.is_over:
+    if has_expired(session):
         return Verdict.EXPIRED
     return judge(
         number,
@@ -91,6 +90,12 @@ def _judge(session: rows.LockedSession, number: int) -> Verdict:
         age_s=session.age_s,
         reuse_interval_s=here.settings.refresh_reuse_interval_s,
     )
+
+
+def has_expired(session: rows.LockedSession) -> bool:
+    """True if nobody used it for too long, or its time is over: whether the worker has ended it yet, or not."""
+    is_old = session.age_s > here.settings.session_idle_s or 0 < here.settings.session_lifetime_s < session.lived_s
+    return is_old or session.is_over
 
 
 def _refused(verdict: Verdict) -> BadRequest:

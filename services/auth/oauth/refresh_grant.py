@@ -17,6 +17,7 @@ from services.auth.oauth.endings import end_grant
 from services.auth.oauth.errors import InvalidTargetError
 from services.auth.oauth.provider import CLIENT_AUTHENTICATION, Asked, provider
 from services.auth.parts import here
+from services.auth.refresh import has_expired
 from services.auth.rotation import Verdict, judge
 from services.auth.tokens import RefreshToken
 from shared.postgres import Connection
@@ -46,6 +47,9 @@ class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]
         if grant is None or grant.client_id != client.id:
             return Verdict.UNKNOWN, None
         self._require_no_more(grant)
+        own = store.lock_session(conn, grant.session_id) if grant.opens_session and grant.session_id else None
+        if own is not None and has_expired(own):
+            return Verdict.EXPIRED, None
         verdict = judge(
             token.number,
             issued=grant.refresh_issued,

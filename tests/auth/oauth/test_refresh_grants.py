@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.auth.browsers import Tab
+from tests.auth.browsers import ORIGIN, Tab
 from tests.auth.conftest import Person, Service, at_once, claims_of
 from tests.auth.oauth.apps import App, person_of, register
 
@@ -99,3 +99,15 @@ def test_what_was_set_back_or_is_over_cannot_be_refreshed(service: Service, tab:
     value = {"refresh_issued": "0", "expires_at": "now()"}[column]
     service.rows(f"UPDATE oauth_grants SET {column} = {value} WHERE client_id = %(id)s", id=app.client_id)  # noqa: S608
     assert app.refresh(token)["error"] == "invalid_grant"
+
+
+def test_a_session_of_an_app_of_the_house_that_is_over_is_not_revived(service: Service, tab: Tab, own_app: App) -> None:
+    """Whether the worker has come by and ended it, or not."""
+    tokens = own_app.tokens(tab, resource=ORIGIN)
+    sql = """
+        UPDATE sessions SET refreshed_at = now() - make_interval(secs => %(idle_s)s) - interval '1 minute'
+        WHERE id = %(id)s
+    """
+    idle_s = service.parts.settings.session_idle_s
+    service.rows(sql, id=claims_of(tokens["access_token"])["sid"], idle_s=idle_s)
+    assert own_app.refresh(tokens["refresh_token"])["error"] == "invalid_grant"
