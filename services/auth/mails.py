@@ -21,7 +21,7 @@ from shared.ids import new_id
 from shared.postgres import Connection
 
 LINK_LIKE = re.compile(r"[/:@<>\[\]]|\w\.\w")
-LOCALE = re.compile(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")
+LOCALE = re.compile(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}\Z")
 MAX_LANGUAGES = 10
 TEMPLATES = {
     kinds.SIGNUP: "confirm_signup",

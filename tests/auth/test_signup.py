@@ -62,6 +62,13 @@ def test_all_languages_of_the_request_go_along_best_first(service: Service, aske
     assert (mail["locale"], mail["languages"]) == (next(iter(languages), None), languages)
 
 
+@pytest.mark.parametrize("said", ["de\n", "de\r\nBcc: x", "", "../de", 7, ["de"]])
+def test_a_language_of_ones_own_that_is_none_counts_for_nothing(service: Service, said: Any) -> None:
+    body = {"email": "alice@example.com", "password": PASSWORD, "data": {"locale": said}}
+    assert service.post("/signup", body, {"Accept-Language": "fr"}).status == 200
+    assert service.mails_to("alice@example.com")[0]["locale"] == "fr"
+
+
 @pytest.mark.parametrize(
     "name", ["go to http://evil.example", "evil.example has a prize", "x" * 65, "a\nb", ["list"], {"a": 1}]
 )
