@@ -6,7 +6,7 @@ from pydantic import SecretStr, ValidationError
 from services.auth import bodies
 from services.auth.browser import LOG_IN_PATH, form_token, require_form_token, require_return_to, visitor
 from services.auth.confirmation import enter_by_secret
-from services.auth.pages.entry import PURPOSE, AddressForm, Seat, address_of, lead_to, leads_to, with_return
+from services.auth.pages.entry import PURPOSE, AddressForm, Seat, email_of, lead_to, leads_to, with_return
 from services.auth.pages.layout import show
 from services.auth.pages.log_in import ask_to_log_in
 from services.auth.pages.reasons import reason
@@ -14,7 +14,7 @@ from services.auth.pages.refusals import pages_of
 from services.auth.pages.robots import require_no_robot
 from services.auth.pages.words import say
 from services.auth.passwordless import send_code_to_user
-from shared.errors import BadRequest, Forbidden, Problem
+from shared.errors import Forbidden, Problem
 from shared.routing import public
 
 bp = pages_of("code_pages")
@@ -32,9 +32,7 @@ def send_code_from_page(form: AddressForm) -> Response:
     try:
         require_form_token(visitor(), PURPOSE)
         require_no_robot()
-        email = address_of(form.typed)
-        if "@" not in email:
-            raise BadRequest("Type an e-mail address.", code="not_an_address")
+        email = email_of(form.typed)
         send_code_to_user(email)
     except Problem as problem:
         return ask_to_log_in(return_to, form.typed, problem)

@@ -72,7 +72,21 @@ def leads_to(return_to: str) -> str | None:
 
 def address_of(typed: str) -> str:
     """The e-mail address, or the number where numbers log in. Raise BadRequest(not_an_address)."""
+    if not here.settings.sms_is_on or "@" in typed:
+        return email_of(typed)
     try:
-        return normalise_phone(typed) if here.settings.sms_is_on and "@" not in typed else normalise(typed.strip())
+        return normalise_phone(typed)
     except ValueError:
-        raise BadRequest("Type an e-mail address.", code="not_an_address") from None
+        raise _not_an_address() from None
+
+
+def email_of(typed: str) -> str:
+    """The e-mail address, where no number will do. Raise BadRequest(not_an_address)."""
+    try:
+        return normalise(typed.strip())
+    except ValueError:
+        raise _not_an_address() from None
+
+
+def _not_an_address() -> BadRequest:
+    return BadRequest("Type an e-mail address.", code="not_an_address")

@@ -3,14 +3,14 @@
 from flask import Response
 
 from services.auth.browser import LOG_IN_PATH, form_token, require_form_token, require_return_to, visitor
-from services.auth.pages.entry import PURPOSE, AddressForm, ReturnQuery, address_of, with_return
+from services.auth.pages.entry import PURPOSE, AddressForm, ReturnQuery, email_of, with_return
 from services.auth.pages.layout import show
 from services.auth.pages.reasons import reason
 from services.auth.pages.refusals import pages_of
 from services.auth.pages.robots import require_no_robot
 from services.auth.pages.words import say
 from services.auth.passwordless import send_recovery
-from shared.errors import BadRequest, Problem
+from shared.errors import Problem
 from shared.routing import public
 
 bp = pages_of("forgotten_pages")
@@ -31,9 +31,7 @@ def recover_with_page(form: AddressForm) -> Response:
     try:
         require_form_token(visitor(), PURPOSE)
         require_no_robot()
-        email = address_of(form.typed)
-        if "@" not in email:
-            raise BadRequest("Type an e-mail address.", code="not_an_address")
+        email = email_of(form.typed)
         send_recovery(email)
     except Problem as problem:
         return _ask(return_to, form.typed, problem)

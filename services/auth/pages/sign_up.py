@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from services.auth import hooks, rows
 from services.auth.browser import LOG_IN_PATH, form_token, require_form_token, require_return_to, visitor
 from services.auth.pages.codes import ask_for_code
-from services.auth.pages.entry import PURPOSE, AddressForm, ReturnQuery, Seat, address_of, leads_to, with_return
+from services.auth.pages.entry import PURPOSE, AddressForm, ReturnQuery, Seat, email_of, leads_to, with_return
 from services.auth.pages.layout import show
 from services.auth.pages.reasons import reason
 from services.auth.pages.refusals import pages_of
@@ -16,7 +16,7 @@ from services.auth.pages.words import language, say
 from services.auth.parts import here
 from services.auth.passwords import MAX_LENGTH
 from services.auth.routes import sign_up_with_password
-from shared.errors import BadRequest, Problem, UnprocessableContent
+from shared.errors import Problem, UnprocessableContent
 from shared.routing import public
 
 bp = pages_of("sign_up_pages")
@@ -48,9 +48,7 @@ def sign_up_with_page(form: SignUpForm) -> Response:
 
 
 def _sign_up(form: SignUpForm, seat: Seat) -> rows.User | tuple[rows.User, rows.Session]:
-    email, password, metadata = address_of(form.typed), form.password.get_secret_value(), {"locale": language()}
-    if "@" not in email:
-        raise BadRequest("Type an e-mail address.", code="not_an_address")
+    email, password, metadata = email_of(form.typed), form.password.get_secret_value(), {"locale": language()}
     if len(password) > MAX_LENGTH:
         raise UnprocessableContent("Choose a shorter password.", code="weak_password")
     refusal = hooks.refusal_of_user(email, None, metadata)

@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from psycopg2.extras import Json
-
 from services.auth.devices import Device
 from services.auth.rows import Session
-from services.auth.store.sessions import COLUMNS, ENDED, Ended
-from shared.ids import new_id
+from services.auth.store.sessions import COLUMNS, ENDED, Ended, new_session
 from shared.postgres import Connection, fetch_all, fetch_one
 
 
@@ -34,15 +31,7 @@ def insert_impersonation(
                 %(by)s, %(from)s, %(reason)s, clock_timestamp() + make_interval(secs => %(lifetime_s)s))
         RETURNING {COLUMNS}
     """
-    params = {
-        "id": new_id(),
-        "user_id": user_id,
-        "amr": Json(list(amr)),
-        "device_name": device.name,
-        "platform": device.platform,
-        "app_version": device.app_version,
-        "user_agent": device.user_agent,
-        "ip": device.ip,
+    params = new_session(user_id, device, amr) | {
         "by": by,
         "from": session_id,
         "reason": reason,

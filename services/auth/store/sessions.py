@@ -41,7 +41,14 @@ def insert_session(conn: Connection, user_id: UUID, device: Device, amr: Sequenc
         VALUES (%(id)s, %(user_id)s, %(amr)s, %(device_name)s, %(platform)s, %(app_version)s, %(user_agent)s, %(ip)s)
         RETURNING {COLUMNS}
     """
-    params = {
+    session = fetch_one(conn, Session, sql, new_session(user_id, device, amr))
+    assert session is not None  # noqa: S101 — INSERT … RETURNING returns its row
+    return session
+
+
+def new_session(user_id: UUID, device: Device, amr: Sequence[Any]) -> dict[str, Any]:
+    """The columns that every new session fills, by name."""
+    return {
         "id": new_id(),
         "user_id": user_id,
         "amr": Json(list(amr)),
@@ -51,9 +58,6 @@ def insert_session(conn: Connection, user_id: UUID, device: Device, amr: Sequenc
         "user_agent": device.user_agent,
         "ip": device.ip,
     }
-    session = fetch_one(conn, Session, sql, params)
-    assert session is not None  # noqa: S101 — INSERT … RETURNING returns its row
-    return session
 
 
 def lock_session(conn: Connection, session_id: UUID) -> LockedSession | None:
